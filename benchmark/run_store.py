@@ -1,0 +1,109 @@
+"""What a run leaves on disk: stages in folders named after a hash of what they depend on, written atomically.
+
+A stage's folder counts as finished once it holds `done.json`; without it the stage goes on from the units of
+work that are there. Nothing is ever overwritten: a changed setting has another hash and so another folder.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import RunFailure
+
+DONE = "done.json"
+
+
+def content_key(value: object) -> str:
+    """Return a SHA-256 over the canonical JSON of plain data; equal exactly when the data are."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class RunStore:
+    """The directory of one run."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Make the directory if it is not there."""
+        self.folder = Path(folder)
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def stage_folder(self, name: str, key: str) -> Path:
+        """Return (and make) the folder of the stage `name` with the dependency hash `key`."""
+        folder = self.folder / "stages" / f"{name.replace('/', '-')}-{key[:12]}"
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def is_done(self, name: str, key: str) -> bool:
+        """Tell whether the stage has finished under this key."""
+        return (self.folder / "stages" / f"{name.replace('/', '-')}-{key[:12]}" / DONE).is_file()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk and other failures to write into one clear RunFailure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunFailure(f"no disk space left to write {path}; free some space and run again") from error
+        raise RunFailure(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically: readers see the old content or the new, never a part.
+
+    Raises:
+        RunFailure: the disk is full or the place cannot be written.
+    """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a binary file atomically; raises as `write_text` does."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write plain data as indented JSON, atomically. NaN and infinity are refused."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - any plain data
+    """Read a JSON file that this project wrote; RunFailure when it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFailure(f"{path} cannot be read ({error}); delete its folder to make it anew") from error
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as JSON lines, atomically."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read JSON lines that this project wrote; RunFailure names the damaged line."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise RunFailure(f"{path}:{number} is not valid JSON ({error})") from error
+    return rows

@@ -1,0 +1,1 @@
+"""Recipes, their plan, its execution, and the command line."""

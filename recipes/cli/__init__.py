@@ -1,0 +1,5 @@
+"""The command line `rpm-methods`."""
+
+from recipes.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,73 @@
+"""`rpm-methods doctor`: what this machine has, and what would go wrong on it."""
+
+import importlib.util
+import shutil
+
+from rich.console import Console
+from rich.table import Table
+
+
+def doctor() -> None:
+    """Show versions, devices, number formats, backends, the hub, and disk space.
+
+    Example: rpm-methods doctor
+    """
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for rows in (_versions(), _devices(), _backends(), _hub(), _disk()):
+        for name, value in rows:
+            table.add_row(name, value)
+    Console(highlight=False).print(table)
+
+
+def _versions() -> list[tuple[str, str]]:
+    from recipes.environment import package_versions
+
+    return [(name, found or "not installed") for name, found in package_versions().items()]
+
+
+def _devices() -> list[tuple[str, str]]:
+    import torch
+
+    from scoring.models.precision import choose_dtype, default_device, measured_rates
+
+    device = default_device()
+    rates = measured_rates(device)
+    shown = ", ".join(f"{name} {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items())
+    return [
+        ("device", torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"),
+        ("cpu features", f"{torch.backends.cpu.get_cpu_capability()}, {_matrix_units()}"),
+        ("matrix product", shown),
+        ("number format", f"{choose_dtype('auto', device)} (chosen for `dtype: auto`)"),
+    ]
+
+
+def _matrix_units() -> str:
+    import torch
+
+    probes = {"AMX": "_is_amx_tile_supported", "AVX512-BF16": "_is_avx512_bf16_supported"}
+    found = [name for name, probe in probes.items() if getattr(torch.cpu, probe, lambda: False)()]
+    return " and ".join(found) or "no bf16 matrix units"
+
+
+def _backends() -> list[tuple[str, str]]:
+    state = "installed" if importlib.util.find_spec("vllm") else "not installed"
+    return [("backend transformers", "installed"), ("backend vllm", state)]
+
+
+def _hub() -> list[tuple[str, str]]:
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info("HuggingFaceTB/SmolLM2-135M-Instruct", timeout=5)
+        return [("hub", "in reach")]
+    except Exception:  # its client raises many kinds when it is out of reach
+        return [("hub", "out of reach: packaged models and local folders still work")]
+
+
+def _disk() -> list[tuple[str, str]]:
+    from scoring.models.cache import cache_folder
+
+    folder = cache_folder()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    return [("model cache", f"{folder} ({free:.1f} GiB free)")]

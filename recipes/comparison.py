@@ -1,0 +1,149 @@
+"""A comparison made ready: recipes that belong together, samples drawn, models checked, before anything heavy runs."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import Mistake, UserMistakes
+from benchmark.loading import load_benchmark
+from benchmark.prompts import PromptRenderer
+from benchmark.sample import Benchmark, Sample
+from benchmark.seeds import derive_seed
+from recipes.reading import method_config, read_recipes
+from recipes.schema import BenchmarkSettings, EstimatorRecipe, MethodRecipe
+from rpm_methods.registry import methods
+from scoring.estimator import DESCRIPTION, read_estimator
+from scoring.models.resolver import check_model
+
+SHARED_KEYS = ("benchmark", "scoring", "compute", "templates", "seed")
+"""Keys that all recipes of a comparison must agree on, or their scores could not be compared."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that a comparison is made of."""
+
+    recipes: tuple[MethodRecipe, ...]
+    estimator: EstimatorRecipe | Path
+    """A recipe of an estimator to make, or the directory of one that exists."""
+    train: tuple[Sample, ...]
+    test: dict[str, tuple[Sample, ...]]
+    """Subset key -> samples, in the order of Table 20."""
+    renderer: PromptRenderer
+
+    @property
+    def shared(self) -> MethodRecipe:
+        """A recipe to read the shared settings from."""
+        return self.recipes[0]
+
+    @property
+    def test_samples(self) -> tuple[Sample, ...]:
+        """All test samples in order."""
+        return tuple(sample for samples in self.test.values() for sample in samples)
+
+
+def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
+    """Read and check recipes, benchmark, templates and the names of all models.
+
+    Raises:
+        UserMistakes: all mistakes found, of every recipe.
+    """
+    read = read_recipes(names, overrides)
+    recipes = [(path, recipe) for path, recipe in read if isinstance(recipe, MethodRecipe)]
+    estimators = [(path, recipe) for path, recipe in read if isinstance(recipe, EstimatorRecipe)]
+    if not recipes:
+        raise UserMistakes([Mistake(", ".join(names), "there is no recipe of a method to run")])
+    mistakes = _check_together(recipes, estimators)
+    mistakes += [mistake for path, recipe in recipes for mistake in _check_models(path, recipe)]
+    estimator: EstimatorRecipe | Path | None = None
+    try:
+        estimator = estimators[0][1] if estimators else _named_estimator(recipes[0][1].estimator)
+        mistakes += _check_estimator(estimator)
+    except UserMistakes as error:
+        mistakes += error.mistakes
+    shared = recipes[0][1]
+    benchmark, renderer = _load(shared, mistakes)
+    if mistakes or benchmark is None or renderer is None or estimator is None:
+        raise UserMistakes(list(dict.fromkeys(mistakes)))
+    train, test = draw_samples(benchmark, shared.benchmark, shared.seed)
+    if not test:
+        raise UserMistakes([Mistake(shared.benchmark.source, "has no test samples in the chosen subsets")])
+    ordered = sorted((recipe for _, recipe in recipes), key=lambda r: (r.base_model, methods()[r.method].spec.order))
+    return Comparison(tuple(ordered), estimator, train, test, renderer)
+
+
+def draw_samples(
+    benchmark: Benchmark, settings: BenchmarkSettings, seed: int
+) -> tuple[tuple[Sample, ...], dict[str, tuple[Sample, ...]]]:
+    """Return the training samples and the test samples of each chosen subset; seeded draws keep file order."""
+    train = _draw(benchmark.train, settings.train_samples, derive_seed(seed, "draw", "train"))
+    test = {
+        key: _draw(samples, settings.test_samples, derive_seed(seed, "draw", key))
+        for key, samples in benchmark.test.items()
+        if key in settings.subsets
+    }
+    return train, test
+
+
+def _draw(samples: tuple[Sample, ...], size: int | None, seed: int) -> tuple[Sample, ...]:
+    if size is None or size >= len(samples):
+        return samples
+    chosen = sorted(random.Random(seed).sample(range(len(samples)), size))
+    return tuple(samples[index] for index in chosen)
+
+
+def _load(recipe: MethodRecipe, mistakes: list[Mistake]) -> tuple[Benchmark | None, PromptRenderer | None]:
+    benchmark, renderer = None, None
+    try:
+        benchmark = load_benchmark(recipe.benchmark.source)
+    except UserMistakes as error:
+        mistakes += error.mistakes
+    try:
+        renderer = PromptRenderer(recipe.templates)
+    except UserMistakes as error:
+        mistakes += error.mistakes
+    return benchmark, renderer
+
+
+def _check_together(
+    recipes: list[tuple[Path, MethodRecipe]], estimators: list[tuple[Path, EstimatorRecipe]]
+) -> list[Mistake]:
+    first_path, first = recipes[0]
+    mistakes = []
+    for path, recipe in recipes[1:]:
+        for key in SHARED_KEYS:
+            if getattr(recipe, key) != getattr(first, key):
+                problem = f"differs from {first_path}, so the two cannot be compared"
+                mistakes.append(Mistake(f"{path}: {key}", problem, "give both the same value"))
+    if not estimators and len({recipe.estimator for _, recipe in recipes}) > 1:
+        mistakes.append(Mistake("estimator", "the recipes name different estimators", "name one for all"))
+    if len(estimators) > 1:
+        listed = ", ".join(str(path) for path, _ in estimators)
+        mistakes.append(Mistake(listed, "more than one estimator", "a comparison takes one"))
+    names = [(recipe.method, recipe.base_model) for _, recipe in recipes]
+    for method, base in sorted({name for name in names if names.count(name) > 1}):
+        mistakes.append(Mistake(method, f"stands in more than one recipe with base model {base}", "keep one"))
+    return mistakes
+
+
+def _check_models(path: Path, recipe: MethodRecipe) -> list[Mistake]:
+    mistakes = check_model(recipe.base_model, f"{path}: base_model")
+    config = method_config(recipe)
+    for key, name in methods()[recipe.method].models_needed(config).items():
+        mistakes += check_model(name, f"{path}: config.{key}")
+    return mistakes
+
+
+def _named_estimator(name: str) -> EstimatorRecipe | Path:
+    if (Path(name) / DESCRIPTION).is_file():
+        return Path(name)
+    found = [recipe for _, recipe in read_recipes([name], []) if isinstance(recipe, EstimatorRecipe)]
+    if not found:
+        raise UserMistakes([Mistake(f"estimator: {name}", "is neither an estimator's directory nor its recipe")])
+    return found[0]
+
+
+def _check_estimator(estimator: EstimatorRecipe | Path) -> list[Mistake]:
+    if isinstance(estimator, Path):
+        return check_model(read_estimator(estimator).description.base_model, f"{estimator}: base_model")
+    return check_model(estimator.model, "estimator recipe: model")

@@ -1,0 +1,92 @@
+"""What a run ran on: package versions, git revision, device, threads, peak memory."""
+
+import os
+import platform
+import resource
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from recipes.schema import ComputeSettings
+from scoring.models.precision import choose_dtype, default_device
+
+PACKAGES = (
+    "rpm-methods",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "sentence-transformers",
+    "accelerate",
+    "numpy",
+)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The settings of `compute` with every "auto" decided."""
+
+    device: str
+    dtype: str
+    threads: int
+
+
+def settle_compute(settings: ComputeSettings) -> Compute:
+    """Decide device, number format and threads, and set the threads for this process."""
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    device = default_device() if settings.device == "auto" else settings.device
+    return Compute(device, choose_dtype(settings.dtype, device), threads)
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the versions of the packages that results depend on; None for one that is not installed."""
+    found: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def git_revision() -> str | None:
+    """Return the revision of the checkout that this code lies in, with "+changes" if it was edited; None outside."""
+    folder = Path(__file__).parent
+    try:
+        revision = _git(folder, "rev-parse", "HEAD")
+        return revision + ("+changes" if _git(folder, "status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def device_name(device: str) -> str:
+    """Return the name of the processor or of the CUDA device."""
+    return torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+
+
+def reset_peak_memory() -> None:
+    """Begin a new measurement of peak memory where the system can (Linux); elsewhere peaks are the process's."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory held since the last reset, in bytes of resident memory."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,150 @@
+"""Read recipes: `extends`, `--set`, types, and every mistake with file, line and the nearest known key."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from benchmark.errors import Mistake, UserMistakes, nearest
+from recipes.finding import find_extended, find_recipes
+from recipes.schema import KINDS, ComparisonRecipe, MethodRecipe, Recipe
+from recipes.yaml_origins import KeyPath, TracedMapping, read_traced
+from rpm_methods.method import MethodConfig
+from rpm_methods.registry import methods
+
+
+def read_recipes(names: list[str], overrides: list[str]) -> list[tuple[Path, Recipe]]:
+    """Read recipes by name, file or folder; comparisons are replaced by the recipes they name.
+
+    Args:
+        names: as the user gave them.
+        overrides: `a.b=c` assignments, values in YAML, applied to each method recipe.
+
+    Raises:
+        UserMistakes: all mistakes in all of them.
+    """
+    mistakes: list[Mistake] = []
+    over = _parse_overrides(overrides, mistakes)
+    read: list[tuple[Path, Recipe]] = []
+    pending = find_recipes(names)
+    seen: set[Path] = set()
+    while pending:
+        path = pending.pop(0)
+        if path in seen:
+            continue
+        seen.add(path)
+        recipe = read_recipe(path, over, mistakes)
+        if isinstance(recipe, ComparisonRecipe):
+            pending = find_recipes(list(recipe.recipes)) + pending
+        elif recipe is not None:
+            read.append((path, recipe))
+    if mistakes:
+        raise UserMistakes(list(dict.fromkeys(mistakes)))
+    return read
+
+
+def read_recipe(path: Path, over: TracedMapping, mistakes: list[Mistake]) -> Recipe | None:
+    """Read one recipe; None after recording its mistakes."""
+    before = len(mistakes)
+    traced = _with_base(path, mistakes, ())
+    kind = traced.data.get("kind")
+    if len(mistakes) > before:
+        return None
+    if kind not in KINDS:
+        problem = f"kind is '{kind}'" if kind is not None else "has no kind"
+        mistakes.append(Mistake(traced.origin(("kind",)), problem, f"one of {', '.join(KINDS)}"))
+        return None
+    if kind == "method":
+        traced = over.merged_over(traced)
+    recipe = _validate(KINDS[kind], traced, (), mistakes)
+    if isinstance(recipe, MethodRecipe):
+        _check_method(recipe, traced, mistakes)
+    return recipe if len(mistakes) == before else None  # type: ignore[return-value]
+
+
+def method_config(recipe: MethodRecipe) -> MethodConfig:
+    """Return the typed settings of a recipe's method; the recipe has been read, so they are known to be right."""
+    return methods()[recipe.method].config_type.model_validate(recipe.config)
+
+
+def _with_base(path: Path, mistakes: list[Mistake], chain: tuple[Path, ...]) -> TracedMapping:
+    traced = read_traced(path, mistakes)
+    base_name = traced.data.pop("extends", None)
+    if base_name is None:
+        return traced
+    base = find_extended(str(base_name), path)
+    where = traced.origin(("extends",))
+    if base is None:
+        mistakes.append(Mistake(where, f"extends '{base_name}', which is no recipe beside it or bundled"))
+        return traced
+    if base in chain or base == path:
+        mistakes.append(Mistake(where, f"extends '{base_name}', which in the end extends this recipe again"))
+        return traced
+    return traced.merged_over(_with_base(base, mistakes, (*chain, path)))
+
+
+def _check_method(recipe: MethodRecipe, traced: TracedMapping, mistakes: list[Mistake]) -> None:
+    known = methods()
+    if recipe.method not in known:
+        problem = f"unknown method '{recipe.method}'"
+        mistakes.append(Mistake(traced.origin(("method",)), problem, nearest(recipe.method, list(known))))
+        return
+    _validate(known[recipe.method].config_type, traced, ("config",), mistakes)
+
+
+def _validate(model: type[BaseModel], traced: TracedMapping, at: KeyPath, mistakes: list[Mistake]) -> BaseModel | None:
+    data: Any = traced.data
+    for key in at:
+        data = data.get(key, {})
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        for detail in error.errors():
+            path = (*at, *detail["loc"])
+            problem, remedy = _explain(model, detail)
+            mistakes.append(Mistake(f"{traced.origin(path)}: {'.'.join(map(str, path))}", problem, remedy))
+    return None
+
+
+def _explain(model: type[BaseModel], detail: Any) -> tuple[str, str]:  # noqa: ANN401 - pydantic's error
+    """Return (problem, remedy) of one of pydantic's errors in the words of recipes."""
+    if detail["type"] == "extra_forbidden":
+        return "unknown key", nearest(str(detail["loc"][-1]), _known_keys(model, detail["loc"][:-1]))
+    if detail["type"] == "missing":
+        return "is missing", ""
+    message = detail["msg"].removeprefix("Value error, ")
+    shown = f" (it is {detail['input']!r})" if isinstance(detail["input"], str | int | float | bool) else ""
+    return message[0].lower() + message[1:] + shown, ""
+
+
+def _known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation if str(key) in model.model_fields else None
+        options = [annotation, *get_args(annotation)]
+        inner = next((t for t in options if isinstance(t, type) and issubclass(t, BaseModel)), None)
+        if inner is None:
+            break
+        model = inner
+    return list(model.model_fields)
+
+
+def _parse_overrides(overrides: list[str], mistakes: list[Mistake]) -> TracedMapping:
+    result = TracedMapping()
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        keys = name.split(".")
+        where = f"--set {text}"
+        if not equals or not all(keys):
+            mistakes.append(Mistake(where, "is not of the form key.key=value"))
+            continue
+        try:
+            nested: Any = yaml.safe_load(value)
+        except yaml.YAMLError:
+            mistakes.append(Mistake(where, "the value is not valid YAML", "quote it"))
+            continue
+        for key in reversed(keys):
+            nested = {key: nested}
+        origins: dict[KeyPath, str] = {tuple(keys): where}
+        result = TracedMapping(nested, origins).merged_over(result)
+    return result

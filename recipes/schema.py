@@ -1,0 +1,99 @@
+"""The typed form of a recipe. Every key is checked; what a method alone knows is checked by the method."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchmark.subsets import SUBSET_KEYS
+
+
+class Section(BaseModel):
+    """Base of all recipe sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BenchmarkSettings(Section):
+    """Which samples to train and to test on."""
+
+    source: str = "mini"
+    """Bundled name, JSON file, folder of JSON files, or hub id."""
+    train_samples: int | None = Field(default=None, ge=1)
+    """Size of a seeded draw from the training split; null takes all."""
+    test_samples: int | None = Field(default=None, ge=1)
+    """Size of a seeded draw from each test subset; null takes all."""
+    subsets: tuple[Literal[SUBSET_KEYS], ...] = SUBSET_KEYS  # type: ignore[valid-type]
+
+
+class GenerationSettings(Section):
+    """How policies answer; the paper's evaluation is greedy with repetition penalty 1.05."""
+
+    max_new_tokens: int = Field(default=256, ge=1)
+    repetition_penalty: float = Field(default=1.05, gt=0)
+    temperature: float = Field(default=0.0, ge=0)
+    batch_tokens: int = Field(default=16384, ge=1)
+    """Memory: most tokens in a generation batch."""
+
+
+class ScoringSettings(Section):
+    """How pairs are scored."""
+
+    batch_tokens: int = Field(default=2048, ge=1)
+    """Memory: most response tokens in a scoring batch."""
+
+
+class ComputeSettings(Section):
+    """Where and in which number format to compute."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    """Threads of CPU work; null takes one a core that this process may use."""
+
+
+class MethodRecipe(Section):
+    """One method on one base model, its generations and its scores."""
+
+    kind: Literal["method"]
+    description: str = ""
+    method: str
+    base_model: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The method's own settings."""
+    estimator: str
+    """Recipe of an estimator, or the directory of one."""
+    benchmark: BenchmarkSettings = BenchmarkSettings()
+    generation: GenerationSettings = GenerationSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    compute: ComputeSettings = ComputeSettings()
+    templates: str | None = None
+    """A folder of prompt templates that replace the bundled ones of the same names."""
+    seed: int = 42
+    caution: str = ""
+    """A line that every table made from this recipe carries."""
+
+
+class EstimatorRecipe(Section):
+    """An estimator to score with."""
+
+    kind: Literal["estimator"]
+    description: str = ""
+    estimator: Literal["base"]
+    """"base": a plain language model without reasoning."""
+    model: str
+
+
+class ComparisonRecipe(Section):
+    """Several recipes under one name."""
+
+    kind: Literal["comparison"]
+    description: str = ""
+    recipes: tuple[str, ...] = Field(min_length=1)
+
+
+Recipe = MethodRecipe | EstimatorRecipe | ComparisonRecipe
+KINDS: dict[str, type[MethodRecipe] | type[EstimatorRecipe] | type[ComparisonRecipe]] = {
+    "method": MethodRecipe,
+    "estimator": EstimatorRecipe,
+    "comparison": ComparisonRecipe,
+}

@@ -1,0 +1,17 @@
+"""The stage that trains one method's policy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recipes.stage import StageReport
+from rpm_methods.method import Method, MethodConfig, TrainContext
+
+
+def train_policy(
+    method: Method[Any], config: MethodConfig, context: Callable[[Path], TrainContext], folder: Path
+) -> StageReport:
+    """Train the method in the stage's folder."""
+    made = context(folder)
+    method.train(config, made)
+    return StageReport(counts={"training_samples": len(made.samples)})

@@ -1,0 +1,85 @@
+"""The stage in which a policy answers every test sample; a finished batch is never generated again."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.progress import Progress
+from benchmark.prompts import PromptRenderer
+from benchmark.run_store import disk_errors, write_jsonl
+from benchmark.sample import Sample
+from recipes.environment import Compute
+from recipes.stage import StageReport
+from rpm_methods.artifact import read_artifact
+from rpm_methods.policy import load_policy
+from scoring.models.generation import Generation
+
+RESPONSES = "responses.jsonl"
+BATCHES = "batches.jsonl"
+"""Finished batches, a line each; the file of a finished stage holds their rows in sample order."""
+
+
+def generate_responses(
+    policy_folder: Path,
+    samples: Sequence[Sample],
+    renderer: PromptRenderer,
+    compute: Compute,
+    progress: Progress,
+    folder: Path,
+) -> StageReport:
+    """Answer all samples and write `responses.jsonl` in their order."""
+    artifact = read_artifact(policy_folder)
+    rows = _finished_rows(folder / BATCHES)
+    with progress.task(f"answers of {artifact.method}", len(samples)) as advance:
+        advance(len(rows))
+        if len(rows) < len(samples):
+            policy = load_policy(artifact, renderer=renderer, dtype=compute.dtype, device=compute.device)
+            for batch in policy.generate(policy.prompts(samples), finished=rows.keys()):
+                made = {index: _row(samples[index], artifact.method, answer) for index, answer in batch}
+                _append(folder / BATCHES, made)
+                rows |= made
+                advance(len(made))
+    ordered = [rows[index] for index in range(len(samples))]
+    write_jsonl(folder / RESPONSES, [{k: v for k, v in row.items() if k != "tokens"} for row in ordered])
+    reasons = [row["finish_reason"] for row in ordered]
+    return StageReport(
+        tokens=sum(row["tokens"] for row in ordered),
+        counts={
+            "samples": len(ordered),
+            "cut_by_length": reasons.count("length"),
+            "prompt_too_long": reasons.count("prompt_too_long"),
+            "empty": sum(row["response"] == "" for row in ordered),
+        },
+    )
+
+
+def _row(sample: Sample, method: str, answer: Generation) -> dict[str, Any]:
+    return {
+        "sample_id": sample.sample_id,
+        "method": method,
+        "response": answer.text,
+        "reasoning": None,
+        "finish_reason": answer.finish_reason,
+        "tokens": answer.prompt_tokens + answer.new_tokens,
+    }
+
+
+def _append(path: Path, rows: dict[int, dict[str, Any]]) -> None:
+    with disk_errors(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(rows, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _finished_rows(path: Path) -> dict[int, dict[str, Any]]:
+    """Return the rows of finished batches by index; a last line cut off by a kill is removed."""
+    if not path.exists():
+        return {}
+    lines = path.read_bytes().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith(b"\n")]
+    if len(whole) < len(lines):
+        with disk_errors(path), path.open("r+b") as file:
+            file.truncate(sum(map(len, whole)))
+    return {int(index): row for line in whole for index, row in json.loads(line).items()}

@@ -1,0 +1,144 @@
+"""The comparison table in the form of the paper's Table 20, as Markdown, CSV and LaTeX."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from benchmark.run_store import read_json, write_text
+from benchmark.subsets import SUBSETS
+
+UNIT = "nats_per_token"
+"""The paper's scale."""
+Key = tuple[str, str]
+"""(base model, method)"""
+
+
+@dataclass(frozen=True)
+class Table20:
+    """R-EMI by method and subset; None where there is no estimate."""
+
+    columns: tuple[str, ...]
+    """Subset keys that the run has, in the paper's order."""
+    rows: dict[Key, list[float | None]]
+    """The columns' values and their mean, which is None unless every column has a value."""
+    labels: dict[str, str]
+    notes: list[str]
+
+    def best(self, base_model: str, column: int) -> float | None:
+        """Return the highest value of a column among the methods on one base model."""
+        values = [v[column] for (base, _), v in self.rows.items() if base == base_model]
+        return max((value for value in values if value is not None), default=None)
+
+
+def write_table20(run: Path) -> Path:
+    """Write `tables/table20.{md,csv,tex}` from a run's scores and manifest; return the Markdown file."""
+    table = build_table20(read_json(run / "scores" / "remi.json"), read_json(run / "manifest.json"))
+    folder = run / "tables"
+    write_text(folder / "table20.csv", as_csv(table))
+    write_text(folder / "table20.tex", as_latex(table))
+    write_text(folder / "table20.md", as_markdown(table))
+    return folder / "table20.md"
+
+
+def build_table20(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> Table20:
+    """Arrange the rows of `remi.json` in the unit of Table 20."""
+    chosen = [row for row in scores if row["unit"] == UNIT]
+    columns = tuple(s.key for s in SUBSETS if any(row["subset"] == s.key for row in chosen))
+    values = {(row["base_model"], row["method"], row["subset"]): row["remi"] for row in chosen}
+    keys = dict.fromkeys((row["base_model"], row["method"]) for row in chosen)
+    specs = manifest["methods"]
+    rows: dict[Key, list[float | None]] = {}
+    for base, method in sorted(keys, key=lambda key: (key[0], specs[key[1]]["order"])):
+        cells = [values.get((base, method, column)) for column in columns]
+        whole = [cell for cell in cells if cell is not None]
+        rows[base, method] = [*cells, sum(whole) / len(whole) if len(whole) == len(cells) else None]
+    labels = {name: spec["label"] for name, spec in specs.items()}
+    return Table20(columns, rows, labels, _notes(chosen, manifest))
+
+
+def as_markdown(table: Table20) -> str:
+    """Return the table with the best value of each column in bold, and its notes."""
+    several = len({base for base, _ in table.rows}) > 1
+    body = []
+    for (base, method), cells in table.rows.items():
+        shown = [_bold(cell, table.best(base, column)) for column, cell in enumerate(cells)]
+        body.append([*([base] if several else []), table.labels[method], *shown])
+    heads = [*(["Base model"] if several else []), "Method", *_headings(table)]
+    text = tabulate(body, headers=heads, tablefmt="github", disable_numparse=True, stralign="right")
+    notes = "\n".join(f"- {note}" for note in table.notes)
+    return f"# R-EMI by method and subset\n\n{text}\n\n{notes}\n"
+
+
+def as_csv(table: Table20) -> str:
+    """Return the table as CSV with full precision; a missing value is an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["base_model", "method", *table.columns, "average"])
+    for (base, method), cells in table.rows.items():
+        writer.writerow([base, method, *("" if cell is None else repr(cell) for cell in cells)])
+    return buffer.getvalue()
+
+
+def as_latex(table: Table20) -> str:
+    """Return a `tabular` with the best value of each column in bold and the notes as comments."""
+    body = []
+    for (base, method), cells in table.rows.items():
+        shown = [_bold(cell, table.best(base, i), r"\textbf{", "}") for i, cell in enumerate(cells)]
+        body.append([base.replace("_", r"\_"), table.labels[method], *shown])
+    heads = ["Base model", "Method", *_headings(table)]
+    text = tabulate(body, headers=heads, tablefmt="latex_raw", disable_numparse=True, stralign="right")
+    return "".join(f"% {note}\n" for note in table.notes) + str(text) + "\n"
+
+
+def _headings(table: Table20) -> list[str]:
+    headings = {subset.key: subset.heading for subset in SUBSETS}
+    return [*(headings[column] for column in table.columns), "Avg."]
+
+
+def _bold(cell: float | None, best: float | None, left: str = "**", right: str = "**") -> str:
+    if cell is None:
+        return "–"
+    shown = f"{cell:.3f}"
+    return f"{left}{shown}{right}" if cell == best else shown
+
+
+def _notes(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> list[str]:
+    """Say what the numbers are and what limits them."""
+    sizes = sorted({row["n_samples"] for row in scores})
+    notes = [manifest["caution"]] if manifest["caution"] else []
+    notes += [
+        "R-EMI in nats a token, higher is better; columns as in the paper's Table 20 (ID, user, character and "
+        "dialogue shift); best of each column in bold.",
+        f"Estimator: {manifest['estimator']['label']}; arithmetic: {', '.join({r['arithmetic'] for r in scores})}.",
+        f"Samples a subset: {_span(sizes)}; no intervals are computed.",
+    ]
+    unscored = {
+        (base, method): sum(row["n_unscored"] for row in scores if (row["base_model"], row["method"]) == (base, method))
+        for base, method in dict.fromkeys((row["base_model"], row["method"]) for row in scores)
+    }
+    notes += [f"Unscored samples of {method} on {base}: {n}." for (base, method), n in unscored.items() if n]
+    for stage in manifest["stages"]:
+        if stage["name"].startswith("responses/"):
+            notes += _answer_notes(stage["name"].removeprefix("responses/"), stage["counts"])
+    return notes
+
+
+def _answer_notes(method: str, counts: dict[str, int]) -> list[str]:
+    causes = {
+        "cut_by_length": "cut by the length limit (scored without an end-of-turn token)",
+        "prompt_too_long": "not given because the prompt was longer than the context",
+        "empty": "empty (scored as the end-of-turn token alone)",
+    }
+    return [
+        f"Responses of {method} {cause}: {counts[key]} of {counts['samples']}."
+        for key, cause in causes.items()
+        if counts.get(key)
+    ]
+
+
+def _span(sizes: list[int]) -> str:
+    return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"

@@ -1,0 +1,1 @@
+"""Training methods for role-playing models behind one interface; see `rpm_methods.method`."""

@@ -1,0 +1,80 @@
+"""A causal language model in memory: weights with their adapters, tokenizer, device and limits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.errors import RunFailure
+from scoring.models.chat import ChatTokenizer
+from scoring.models.precision import DTYPES
+from scoring.models.resolver import ModelLocation
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    """A loaded model, ready to generate and to score."""
+
+    model: Any
+    """A transformers causal LM in evaluation mode, or PEFT's wrapping of one."""
+    chat: ChatTokenizer
+    context_length: int
+    """Most tokens, prompt and answer together."""
+    device: torch.device
+
+
+def load_chat(location: ModelLocation) -> ChatTokenizer:
+    """Load a model's tokenizer alone.
+
+    Raises:
+        RunFailure: the tokenizer files cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return ChatTokenizer(AutoTokenizer.from_pretrained(location.folder))
+    except Exception as error:  # transformers raises many kinds for damaged files
+        raise RunFailure(f"the tokenizer of {location.name} in {location.folder} cannot be read: {error}") from error
+
+
+def load_causal_lm(location: ModelLocation, *, dtype: str, device: str, adapters: Sequence[Path] = ()) -> CausalLM:
+    """Load a model and merge its LoRA adapters into it, in order.
+
+    Args:
+        location: where `locate_model` found it.
+        dtype: "bfloat16" or "float32".
+        device: "cpu" or "cuda".
+        adapters: folders of PEFT adapters; each is merged before the next is put on.
+
+    Raises:
+        RunFailure: the checkpoint or an adapter cannot be read.
+    """
+    chat = load_chat(location)
+    model = load_weights(location, dtype)
+    for adapter in adapters:
+        model = _merge_adapter(model, adapter)
+    model.to(device)
+    model.eval()
+    return CausalLM(model, chat, int(model.config.max_position_embeddings), torch.device(device))
+
+
+def load_weights(location: ModelLocation, dtype: str) -> Any:  # noqa: ANN401 - a transformers model
+    """Load a model's weights without adapters, on the CPU; RunFailure when the checkpoint cannot be read."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(location.folder, dtype=DTYPES[dtype], use_safetensors=True)
+    except Exception as error:  # transformers and safetensors raise many kinds for damaged files
+        message = f"the checkpoint of {location.name} in {location.folder} cannot be read: {error}"
+        raise RunFailure(f"{message}; fetch or convert it again") from error
+
+
+def _merge_adapter(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a transformers model
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except Exception as error:  # as above
+        raise RunFailure(f"the adapter {adapter} cannot be read: {error}") from error

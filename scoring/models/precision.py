@@ -1,0 +1,69 @@
+"""Which number format is fast on this machine: measured once, remembered, never guessed from a name."""
+
+import platform
+import time
+
+import torch
+
+from benchmark.run_store import read_json, write_json
+from scoring.models.cache import cache_folder
+
+SIZE = 1024
+REPEATS = 8
+WORTHWHILE = 1.5
+"""bfloat16 is chosen where its matrix product is this many times as fast as float32's."""
+
+DTYPES: dict[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def default_device() -> str:
+    """Return "cuda" where there is a CUDA device, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def matrix_rate(dtype: torch.dtype, device: str) -> float:
+    """Return the rate of a 1024 x 1024 matrix product in operations a second (best of eight)."""
+    left = torch.randn(SIZE, SIZE, device=device).to(dtype)
+    right = torch.randn(SIZE, SIZE, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(REPEATS + 1):
+        start = time.perf_counter()
+        left @ right
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return 2 * SIZE**3 / best
+
+
+def measured_rates(device: str) -> dict[str, float]:
+    """Return the matrix rates of both formats in operations a second; measured once a machine and torch version."""
+    machine = _machine_name(device)
+    record = cache_folder() / "precision.json"
+    known = read_json(record) if record.is_file() else {}
+    if machine not in known:
+        known[machine] = {name: matrix_rate(dtype, device) for name, dtype in DTYPES.items()}
+        write_json(record, known)
+    return dict(known[machine])
+
+
+def choose_dtype(setting: str, device: str) -> str:
+    """Return "bfloat16" or "float32" for the recipe's setting "auto", "bfloat16" or "float32"."""
+    if setting != "auto":
+        return setting
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    rates = measured_rates(device)
+    return "bfloat16" if rates["bfloat16"] >= WORTHWHILE * rates["float32"] else "float32"
+
+
+def _machine_name(device: str) -> str:
+    name = torch.cuda.get_device_name() if device == "cuda" else _cpu_name()
+    return f"{name} / {torch.get_num_threads()} threads / torch {torch.__version__}"
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a file on disk
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
