@@ -1,6 +1,5 @@
 """The plan of a comparison: its stages with their keys, in an order in which each finds what it needs."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from recipes.reading import method_config
 from recipes.schema import EstimatorRecipe, MethodRecipe
 from recipes.stage import Stage
 from recipes.stage_estimator import adopt_estimator, make_estimator
-from recipes.stage_likelihoods import score_golden, score_responses
+from recipes.stage_likelihoods import Column, score_columns
 from recipes.stage_policy import train_policy
 from recipes.stage_responses import generate_responses
 from recipes.stage_scores import write_scores
@@ -42,12 +41,9 @@ class Planner:
             self._responses(recipe, policy) for recipe, policy in zip(self.comparison.recipes, policies, strict=True)
         ]
         estimator = self._estimator()
-        golden = self._golden(estimator)
-        scored = [
-            self._likelihoods(recipe, response, golden, estimator)
-            for recipe, response in zip(self.comparison.recipes, responses, strict=True)
-        ]
-        return [*policies, *responses, estimator, golden, *scored, self._scores(golden, scored, estimator)]
+        columns = self._columns(estimator, responses)
+        likelihoods = self._likelihoods(estimator, columns)
+        return [*policies, *responses, estimator, likelihoods, self._scores(estimator, likelihoods, columns)]
 
     def name(self, recipe: MethodRecipe) -> str:
         """Return a method's name in this run; with several base models, below the base's name."""
@@ -104,46 +100,38 @@ class Planner:
         parts = [read_estimator(source).content_hash]
         return Stage("estimator", self._key("estimator", parts), partial(adopt_estimator, source))
 
-    def _golden(self, estimator: Stage) -> Stage:
+    def _columns(self, estimator: Stage, responses: list[Stage]) -> list[Column]:
+        """Return the golden column, then each recipe's; a column's key hashes what its blocks depend on."""
         parts: list[object] = [estimator.key, self._test_hashes(), self.comparison.shared.scoring.model_dump()]
+        golden = self.store.stage_folder("blocks/golden", self._key("blocks", parts))
+        columns = [Column("golden responses", None, golden)]
+        for recipe, stage in zip(self.comparison.recipes, responses, strict=True):
+            key = self._key("blocks", [*parts, stage.key])
+            name = self.name(recipe)
+            columns.append(Column(name, self.folder(stage), self.store.stage_folder(f"blocks/{name}", key)))
+        return columns
+
+    def _likelihoods(self, estimator: Stage, columns: list[Column]) -> Stage:
         run = partial(
-            score_golden,
+            score_columns,
             self.folder(estimator),
+            columns,
             self.comparison.test,
             self.comparison.shared.scoring,
             self.compute,
             self.progress,
         )
-        return Stage("likelihoods/golden", self._key("likelihoods", parts), run)
+        return Stage("likelihoods", content_key([column.blocks.name for column in columns]), run)
 
-    def _likelihoods(self, recipe: MethodRecipe, responses: Stage, golden: Stage, estimator: Stage) -> Stage:
-        run = partial(
-            score_responses,
-            self.folder(estimator),
-            self.folder(responses),
-            self.comparison.test,
-            self.comparison.shared.scoring,
-            self.compute,
-            self.progress,
-        )
-        key = self._key("likelihoods", [golden.key, responses.key])
-        return Stage(f"likelihoods/{self.name(recipe)}", key, run)
-
-    def _scores(self, golden: Stage, scored: list[Stage], estimator: Stage) -> Stage:
+    def _scores(self, estimator: Stage, likelihoods: Stage, columns: list[Column]) -> Stage:
+        golden, *methods_columns = columns
         blocks = {
-            (recipe.base_model, recipe.method): self.folder(stage)
-            for recipe, stage in zip(self.comparison.recipes, scored, strict=True)
+            (recipe.base_model, recipe.method): column.blocks
+            for recipe, column in zip(self.comparison.recipes, methods_columns, strict=True)
         }
-        run: Callable[[Path], object] = partial(
-            write_scores,
-            self.folder(estimator),
-            self.folder(golden),
-            blocks,
-            self.comparison.test,
-            self.comparison.shared.seed,
-        )
-        key = self._key("scores", [golden.key, *(stage.key for stage in scored)], self.comparison.shared.seed)
-        return Stage("scores", key, run)  # type: ignore[arg-type]
+        seed = self.comparison.shared.seed
+        run = partial(write_scores, self.folder(estimator), golden.blocks, blocks, self.comparison.test, seed)
+        return Stage("scores", self._key("scores", [likelihoods.key], seed), run)
 
     def _key(self, kind: str, parts: list[object], seed: int = 0) -> str:
         """Hash what a stage depends on, with device, number format, threads and package versions."""

@@ -1,6 +1,11 @@
-"""The stages that score responses under the estimator: one block of pairs a subset, kept as soon as it is made."""
+"""The stage that scores responses under the estimator: a block of pairs for each column and subset.
+
+A column is the golden responses or one method's. Its blocks lie in a folder of its own, keyed by what they depend
+on, so that adding a method costs only that method's column; a block is kept as soon as it is made.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.progress import Progress
@@ -13,72 +18,60 @@ from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_responses import RESPONSES
 from scoring.estimator import read_estimator
 from scoring.models.causal_lm import CausalLM, load_causal_lm
-from scoring.pair_matrix import CandidateResponse, PairBlock, load_block, pair_block, save_block
-
-TestSamples = Mapping[str, Sequence[Sample]]
+from scoring.pair_matrix import CandidateResponse, load_block, pair_blocks, save_block
 
 
-def score_golden(
+@dataclass(frozen=True)
+class Column:
+    """One column group: where its responses come from and where its blocks go."""
+
+    name: str
+    responses: Path | None
+    """Folder of the stage that generated them; None for the golden ones."""
+    blocks: Path
+
+    def candidates(self, samples: Sequence[Sample]) -> list[CandidateResponse]:
+        """Return the responses to the samples; one cut by the length limit gets no end-of-turn token."""
+        if self.responses is None:
+            return [CandidateResponse(sample.golden_response, ended=True) for sample in samples]
+        rows = {row["sample_id"]: row for row in read_jsonl(self.responses / RESPONSES)}
+        chosen = [rows[sample.sample_id] for sample in samples]
+        return [CandidateResponse(row["response"], ended=row["finish_reason"] in ("stop", None)) for row in chosen]
+
+
+def score_columns(
     estimator_folder: Path,
-    test: TestSamples,
+    columns: Sequence[Column],
+    test: Mapping[str, Sequence[Sample]],
     settings: ScoringSettings,
     compute: Compute,
     progress: Progress,
     folder: Path,
 ) -> StageReport:
-    """Score the golden responses of each subset under all its inputs."""
-    golden = {s.sample_id: CandidateResponse(s.golden_response, ended=True) for rows in test.values() for s in rows}
-    return _score("golden responses", golden, estimator_folder, test, settings, compute, progress, folder)
-
-
-def score_responses(
-    estimator_folder: Path,
-    responses_folder: Path,
-    test: TestSamples,
-    settings: ScoringSettings,
-    compute: Compute,
-    progress: Progress,
-    folder: Path,
-) -> StageReport:
-    """Score one method's responses; one cut by the length limit is scored without an end-of-turn token."""
-    rows = read_jsonl(responses_folder / RESPONSES)
-    given = {
-        row["sample_id"]: CandidateResponse(row["response"], ended=row["finish_reason"] in ("stop", None))
-        for row in rows
-    }
-    title = f"responses of {rows[0]['method']}" if rows else "responses"
-    return _score(title, given, estimator_folder, test, settings, compute, progress, folder)
-
-
-def _score(
-    title: str,
-    responses: Mapping[str, CandidateResponse],
-    estimator_folder: Path,
-    test: TestSamples,
-    settings: ScoringSettings,
-    compute: Compute,
-    progress: Progress,
-    folder: Path,
-) -> StageReport:
+    """Score every column that has no block yet, subset by subset, each input encoded once for all of them."""
     estimator = read_estimator(estimator_folder / ESTIMATOR)
     lm: CausalLM | None = None
-    blocks: list[PairBlock] = []
-    with progress.task(f"likelihoods of {title}", sum(map(len, test.values()))) as advance:
+    with progress.task("likelihoods", sum(map(len, test.values()))) as advance:
         for key, samples in test.items():
-            path = folder / f"{key}.npz"
-            if not path.is_file():
-                lm = lm or load_causal_lm(estimator.base_location(), dtype=compute.dtype, device=compute.device)
-                prompts = [estimator.prompt(sample) for sample in samples]
-                candidates = [responses[sample.sample_id] for sample in samples]
-                block = pair_block(lm, prompts, candidates, batch_tokens=settings.batch_tokens, advance=advance)
-                save_block(path, block)
-            else:
+            missing = [column for column in columns if not (column.blocks / f"{key}.npz").is_file()]
+            if not missing:
                 advance(len(samples))
-            blocks.append(load_block(path))
+                continue
+            lm = lm or load_causal_lm(estimator.base_location(), dtype=compute.dtype, device=compute.device)
+            prompts = [estimator.prompt(sample) for sample in samples]
+            candidates = {column.name: column.candidates(samples) for column in missing}
+            made = pair_blocks(lm, prompts, candidates, batch_tokens=settings.batch_tokens, advance=advance)
+            for column in missing:
+                save_block(column.blocks / f"{key}.npz", made[column.name])
+    return _report(columns, test)
+
+
+def _report(columns: Sequence[Column], test: Mapping[str, Sequence[Sample]]) -> StageReport:
+    blocks = [load_block(column.blocks / f"{key}.npz") for column in columns for key in test]
     return StageReport(
         tokens=sum(int(block.tokens_N.sum()) * len(block.tokens_N) for block in blocks),
         counts={
-            "pairs": sum(int((block.sums_N_N == block.sums_N_N).sum()) for block in blocks),
+            "pairs": sum(block.n_scored_pairs for block in blocks),
             "unscored": sum(int((~block.scored_N).sum()) for block in blocks),
         },
     )

@@ -32,13 +32,19 @@ class ExemplarIndex:
         self.embedder = SentenceEmbedder(model)
 
     def nearest(self, samples: Sequence[Sample]) -> list[list[Sample]]:
-        """Return for each sample its examples, the nearest last, next to the query. A sample is never its own."""
+        """Return for each sample its nearest training samples; a sample is never its own example.
+
+        They stand in the order of their mean similarity to the whole index, the most central first, so that the
+        prompts of different samples begin alike and their beginnings are computed once.
+        """
+        centrality_N = (self.vectors_N_D @ self.vectors_N_D.T).mean(axis=1)
         queries_M_D = self.embedder.embed([input_text(sample) for sample in samples])
         found = []
         for sample, query_D in zip(samples, queries_M_D, strict=True):
             ranked = nearest_rows(query_D, self.vectors_N_D, self.count + 1)
-            others = [self.samples[i] for i in ranked if self.samples[i].sample_id != sample.sample_id]
-            found.append(others[: self.count][::-1])
+            others = [i for i in ranked if self.samples[i].sample_id != sample.sample_id][: self.count]
+            ordered = sorted(others, key=lambda i: (-centrality_N[i], i))
+            found.append([self.samples[i] for i in ordered])
         return found
 
     def save(self, folder: Path) -> None:

@@ -15,29 +15,36 @@ def encode_response(lm: CausalLM, text: str, *, ended: bool) -> list[int]:
 
 
 def response_log_probs(
-    lm: CausalLM, prefix: Sequence[int], responses: Sequence[Sequence[int]], *, batch_tokens: int
-) -> list[float]:
-    """Return the sum of token log-probabilities, in nats, of each response behind one prefix.
+    lm: CausalLM, prefix: Sequence[int], groups: Sequence[Sequence[Sequence[int]]], *, batch_tokens: int
+) -> list[list[float]]:
+    """Return the sum of token log-probabilities, in nats, of each response of each group behind one prefix.
 
     The prefix runs through the model once; its cache is expanded over batches of responses, padded on the right
-    (a causal model never looks at what follows).
+    (a causal model never looks at what follows). Batches never mix groups, so what a group gets does not depend
+    on which others are scored with it.
 
     Args:
         lm: the estimator's model.
         prefix: token ids of x, at least one.
-        responses: token ids of each y, at least one each.
+        groups: for each group the token ids of each y, at least one each.
         batch_tokens: memory setting, most response tokens in a batch.
     """
-    totals = [0.0] * len(responses)
-    order = sorted(range(len(responses)), key=lambda j: (-len(responses[j]), j))
     with torch.inference_mode():
         cache = _encode_prefix(lm, prefix)
-        while order:
-            rows = max(1, batch_tokens // len(responses[order[0]]))
-            batch, order = order[:rows], order[rows:]
-            sums = _batch_log_probs(lm, prefix[-1], cache, [responses[j] for j in batch])
-            for j, total in zip(batch, sums, strict=True):
-                totals[j] = total
+        return [_group_log_probs(lm, prefix[-1], cache, group, batch_tokens) for group in groups]
+
+
+def _group_log_probs(
+    lm: CausalLM, last: int, cache: object | None, responses: Sequence[Sequence[int]], batch_tokens: int
+) -> list[float]:
+    totals = [0.0] * len(responses)
+    order = sorted(range(len(responses)), key=lambda j: (-len(responses[j]), j))
+    while order:
+        rows = max(1, batch_tokens // len(responses[order[0]]))
+        batch, order = order[:rows], order[rows:]
+        sums = _batch_log_probs(lm, last, cache, [responses[j] for j in batch])
+        for j, total in zip(batch, sums, strict=True):
+            totals[j] = total
     return totals
 
 

@@ -44,37 +44,58 @@ class PairBlock:
         """Samples whose input and response are both scored."""
         return np.asarray(np.isfinite(np.diagonal(self.sums_N_N)))
 
+    @property
+    def n_scored_pairs(self) -> int:
+        """Number of pairs that have a likelihood."""
+        return int(np.isfinite(self.sums_N_N).sum())
 
-def pair_block(
+
+def pair_blocks(
     lm: Any,  # noqa: ANN401 - a CausalLM; named loosely so that this module imports without torch
     prompts: Sequence[Prompt],
-    responses: Sequence[CandidateResponse],
+    columns: Mapping[str, Sequence[CandidateResponse]],
     *,
     batch_tokens: int,
     advance: Advance,
-) -> PairBlock:
-    """Score every response under every prompt; `advance` is called once a prompt.
+) -> dict[str, PairBlock]:
+    """Score every response of every column under every prompt; `advance` is called once a prompt.
 
-    An input behind which not every response fits into the model's context is left unscored: its row is NaN.
-    Nothing is ever shortened.
+    Each prompt is encoded once for all columns, and what one column gets does not depend on the others. An input
+    behind which not every response of a column fits into the model's context is left unscored there: its row is
+    NaN. Nothing is ever shortened.
+
+    Args:
+        lm: the estimator's model.
+        prompts: the inputs x_i of a subset.
+        columns: column name (golden, or a method) -> its response y_j to each input.
+        batch_tokens: memory setting, most response tokens in a batch.
+        advance: counts finished prompts.
 
     Raises:
         RunFailure: a likelihood came out as NaN or infinite.
     """
     from scoring.likelihood import encode_response, response_log_probs
 
-    encoded = [None if r.text is None else encode_response(lm, r.text, ended=r.ended) for r in responses]
-    present = [j for j, ids in enumerate(encoded) if ids]
-    longest = max((len(encoded[j] or ()) for j in present), default=0)
-    sums_N_N = np.full((len(prompts), len(responses)), np.nan)
+    encoded = {
+        name: [[] if r.text is None else encode_response(lm, r.text, ended=r.ended) for r in responses]
+        for name, responses in columns.items()
+    }
+    sums = {name: np.full((len(prompts), len(rows)), np.nan) for name, rows in encoded.items()}
     for i, prompt in enumerate(prompts):
         prefix = lm.chat.encode_prompt(prompt)
-        if present and len(prefix) + longest <= lm.context_length:
-            chosen = [encoded[j] or [] for j in present]
-            sums_N_N[i, present] = response_log_probs(lm, prefix, chosen, batch_tokens=batch_tokens)
-            _refuse_infinite(sums_N_N[i, present], i)
+        room = lm.context_length - len(prefix)
+        fitting = {name: rows for name, rows in encoded.items() if 0 < max(map(len, rows)) <= room}
+        present = {name: [j for j, ids in enumerate(rows) if ids] for name, rows in fitting.items()}
+        groups = [[fitting[name][j] for j in present[name]] for name in fitting]
+        values = response_log_probs(lm, prefix, groups, batch_tokens=batch_tokens) if groups else []
+        for name, row in zip(fitting, values, strict=True):
+            _refuse_infinite(row, name, i)
+            sums[name][i, present[name]] = row
         advance(1)
-    return PairBlock(sums_N_N, np.array([len(ids or ()) for ids in encoded], dtype=np.int64))
+    return {
+        name: PairBlock(sums[name], np.array([len(ids) for ids in rows], dtype=np.int64))
+        for name, rows in encoded.items()
+    }
 
 
 def save_block(path: Path, block: PairBlock) -> None:
@@ -94,6 +115,6 @@ def load_block(path: Path) -> PairBlock:
         raise RunFailure(f"{path} cannot be read ({error}); delete it to score it anew") from error
 
 
-def _refuse_infinite(values: NDArray[np.float64], row: int) -> None:
+def _refuse_infinite(values: Sequence[float], column: str, row: int) -> None:
     if not np.isfinite(values).all():
-        raise RunFailure(f"the estimator gave a likelihood that is NaN or infinite for sample number {row + 1}")
+        raise RunFailure(f"the estimator gave {column} a likelihood that is NaN or infinite behind input {row + 1}")

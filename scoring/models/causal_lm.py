@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from benchmark.errors import RunFailure
+from scoring.models.attention import use_grouped_attention
 from scoring.models.chat import ChatTokenizer
 from scoring.models.precision import DTYPES
 from scoring.models.resolver import ModelLocation
@@ -57,6 +58,8 @@ def load_causal_lm(location: ModelLocation, *, dtype: str, device: str, adapters
         model = _merge_adapter(model, adapter)
     model.to(device)
     model.eval()
+    if device == "cpu":
+        use_grouped_attention(model)
     return CausalLM(model, chat, int(model.config.max_position_embeddings), torch.device(device))
 
 

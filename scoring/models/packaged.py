@@ -100,6 +100,7 @@ def _convert_gguf(source: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     tokenizer.eos_token = "<|im_end|>"
     tokenizer.pad_token = "<|endoftext|>"
+    tokenizer.clean_up_tokenization_spaces = False
     config.pad_token_id = tokenizer.pad_token_id
     tokenizer.model_max_length = config.max_position_embeddings
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)

@@ -1,0 +1,68 @@
+"""Attention that reads each key once for all query heads that share it, instead of copying keys for every head.
+
+transformers repeats keys and values of grouped-query models before it attends. While decoding behind long prompts
+nearly all time goes into those copies; folding the query heads of a group into query positions avoids them and
+computes the same sums.
+"""
+
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+NAME = "grouped_sdpa"
+
+
+def use_grouped_attention(model: Any) -> None:  # noqa: ANN401 - a transformers model
+    """Switch a model of grouped-query attention to this implementation; others stay as they are."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None)
+    if config._attn_implementation != "sdpa" or heads in (None, getattr(config, "num_key_value_heads", heads)):
+        return
+    AttentionInterface.register(NAME, grouped_attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    model.set_attn_implementation(NAME)
+
+
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **arguments: Any,  # noqa: ANN401 - passed through to transformers
+) -> tuple[torch.Tensor, None]:
+    """Attend with query heads folded into positions where there is a mask or a single query.
+
+    Args:
+        module: the attention layer.
+        query: shape (batch, heads, queries, dimensions).
+        key: shape (batch, key heads, keys, dimensions); `value` likewise.
+        value: as `key`.
+        attention_mask: boolean, shape (batch or 1, 1, queries, keys), or None for causal attention.
+        scaling: factor of the scores.
+        arguments: what else transformers gives.
+
+    Returns:
+        Shape (batch, queries, heads, dimensions), and None for the weights.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    B, H, S, D = query.shape
+    K, T = key.shape[1:3]
+    if S > 1 and attention_mask is None:
+        result: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **arguments
+        )
+        return result
+    group = H // K
+    mask = attention_mask
+    if mask is not None and S > 1:
+        mask = mask[:, :, None].expand(-1, -1, group, -1, -1).reshape(mask.shape[0], 1, group * S, T)
+    folded = query.reshape(B, K, group * S, D)
+    output = scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scaling)
+    return output.view(B, H, S, D).transpose(1, 2).contiguous(), None
