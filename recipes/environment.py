@@ -1,9 +1,12 @@
 """What a run ran on: package versions, git revision, device, threads, peak memory."""
 
+import ctypes
+import gc
 import os
 import platform
 import resource
 import subprocess
+import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,6 +75,16 @@ def _git(folder: Path, *arguments: str) -> str:
 def device_name(device: str) -> str:
     """Return the name of the processor or of the CUDA device."""
     return torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+
+
+def release_memory() -> None:
+    """Give memory that is no longer used back to the system, so that one stage's peak does not add to the next's."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def reset_peak_memory() -> None:

@@ -11,6 +11,7 @@ from benchmark.errors import RunFailure, nearest
 from benchmark.progress import Advance
 from benchmark.run_store import disk_errors, write_json
 from benchmark.seeds import derive_seed
+from rpm_methods.answer_loss import sft_trainer_class
 from rpm_methods.method import TrainContext
 from rpm_methods.training_rows import TrainingRow, check_rows
 from scoring.models.causal_lm import load_chat, load_weights
@@ -104,18 +105,17 @@ def _trainer(
 ) -> Any:  # noqa: ANN401 - a TRL trainer
     from datasets import Dataset
     from peft import LoraConfig
-    from trl import SFTConfig, SFTTrainer
+    from transformers import PrinterCallback
+    from trl import SFTConfig
 
     columns = {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
-    trainer = SFTTrainer(
+    trainer = sft_trainer_class("cpu" if arguments["use_cpu"] else "cuda")(
         model=model,
         args=SFTConfig(**arguments),
         train_dataset=Dataset.from_dict(columns),
         processing_class=tokenizer,
         peft_config=LoraConfig(task_type="CAUSAL_LM", **lora),
     )
-    from transformers import PrinterCallback
-
     trainer.remove_callback(PrinterCallback)
     return trainer
 

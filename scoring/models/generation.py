@@ -92,5 +92,12 @@ def _generation(lm: CausalLM, ids: list[int], stop: str, prompt_tokens: int, sam
     stopped = bool(stop) and stop in text
     if stopped:
         text = text[: text.index(stop)]
-    finished = stopped or len(ids) < sampling.max_new_tokens
-    return Generation(text.strip(), "stop" if finished else "length", prompt_tokens, len(ids))
+    ended = stopped or len(ids) < sampling.max_new_tokens
+    text = text if ended else _without_begun_stop(text, stop)
+    return Generation(text.strip(), "stop" if ended else "length", prompt_tokens, len(ids))
+
+
+def _without_begun_stop(text: str, stop: str) -> str:
+    """Return the text without a stop string at its end that the length limit cut off half way."""
+    begun = next((size for size in range(len(stop) - 1, 1, -1) if text.endswith(stop[:size])), 0)
+    return text[: len(text) - begun]
