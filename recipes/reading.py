@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from benchmark.errors import Mistake, UserMistakes, nearest
 from recipes.finding import find_extended, find_recipes
 from recipes.schema import KINDS, ComparisonRecipe, MethodRecipe, Recipe
-from recipes.yaml_origins import KeyPath, TracedMapping, read_traced
+from recipes.yaml_origins import KeyPath, TracedMapping, parse_yaml, read_traced
 from rpm_methods.method import MethodConfig
 from rpm_methods.registry import methods
 
@@ -139,7 +139,7 @@ def _parse_overrides(overrides: list[str], mistakes: list[Mistake]) -> TracedMap
             mistakes.append(Mistake(where, "is not of the form key.key=value"))
             continue
         try:
-            nested: Any = yaml.safe_load(value)
+            nested: Any = parse_yaml(value)
         except yaml.YAMLError:
             mistakes.append(Mistake(where, "the value is not valid YAML", "quote it"))
             continue

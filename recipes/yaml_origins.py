@@ -1,5 +1,6 @@
 """YAML with the file and line of every key, so that a mistake can be pointed at after recipes were merged."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,15 @@ import yaml
 from benchmark.errors import Mistake
 
 KeyPath = tuple[str | int, ...]
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """YAML's safe loader that also reads 1e-4 as a number, as people write learning rates."""
+
+
+RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 @dataclass
@@ -38,11 +48,16 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def parse_yaml(text: str) -> Any:  # noqa: ANN401 - any plain data
+    """Return the plain data that a YAML text holds, read safely."""
+    return yaml.load(text, Loader=RecipeLoader)  # a subclass of the safe loader
+
+
 def read_traced(path: Path, mistakes: list[Mistake]) -> TracedMapping:
     """Read a YAML mapping safely; faults go to `mistakes` and leave an empty mapping."""
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        node, data = yaml.compose(text, Loader=RecipeLoader), parse_yaml(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         mistakes.append(Mistake(f"{path}:{line}", f"is not valid YAML: {error.problem}"))

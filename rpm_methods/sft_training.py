@@ -26,7 +26,7 @@ def check_trl_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments if SFTConfig knows them all; ValueError names each that it does not."""
     from trl import SFTConfig
 
-    return _check_arguments(arguments, SFTConfig, SET_BY_PROJECT)
+    return _check_arguments(arguments, SFTConfig, SET_BY_PROJECT, output_dir="unused", use_cpu=True, bf16=False)
 
 
 def check_lora_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -36,12 +36,21 @@ def check_lora_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
     return _check_arguments(arguments, LoraConfig, ("task_type",))
 
 
-def _check_arguments(arguments: dict[str, Any], config: Any, reserved: Iterable[str]) -> dict[str, Any]:  # noqa: ANN401
+def _check_arguments(
+    arguments: dict[str, Any],
+    config: Any,  # noqa: ANN401 - a dataclass of TRL's or PEFT's
+    reserved: Iterable[str],
+    **needed: object,
+) -> dict[str, Any]:
     known = [field.name for field in dataclasses.fields(config) if field.init]
     problems = [f"unknown argument '{key}', {nearest(key, known)}" for key in arguments if key not in known]
     problems += [f"'{key}' is set by the recipe's other keys" for key in arguments if key in reserved]
     if problems:
         raise ValueError("; ".join(problems))
+    try:
+        config(**arguments, **needed)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"refused by {config.__name__}: {error}") from error
     return arguments
 
 
@@ -83,6 +92,7 @@ def _arguments(training: dict[str, Any], context: TrainContext) -> dict[str, Any
         "save_steps": 10,
         "save_total_limit": 2,
         "disable_tqdm": True,
+        "logging_nan_inf_filter": False,
         "gradient_checkpointing": context.device != "cpu",
         "dataloader_pin_memory": context.device != "cpu",
         **training,
@@ -132,8 +142,9 @@ def _watcher(advance: Advance) -> Any:  # noqa: ANN401 - a transformers callback
             self.shown = state.global_step
 
         def on_log(self, args: object, state: Any, control: object, logs: dict[str, float], **kwargs: object) -> None:  # noqa: ANN401
-            if not math.isfinite(logs.get("loss", 0.0)):
-                raise RunFailure(f"training diverged: the loss is {logs['loss']} at step {state.global_step}")
+            for name in ("loss", "grad_norm"):
+                if not math.isfinite(logs.get(name, 0.0)):
+                    raise RunFailure(f"training diverged: the {name} is {logs[name]} at step {state.global_step}")
 
     return Watcher()
 

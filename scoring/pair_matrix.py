@@ -1,6 +1,7 @@
 """Log-likelihood of every response under every input of a subset, a block of rows x columns at a time."""
 
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ def load_block(path: Path) -> PairBlock:
         with np.load(path, allow_pickle=False) as arrays:
             content: Mapping[str, Any] = {name: arrays[name] for name in arrays.files}
             return PairBlock(**content)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise RunFailure(f"{path} cannot be read ({error}); delete it to score it anew") from error
 
 

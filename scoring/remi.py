@@ -71,7 +71,9 @@ def _club(matrix_N_N: NDArray[np.float64], negatives: NDArray[np.bool_] | None) 
 def _copies(samples: Sequence[Sample]) -> NDArray[np.bool_]:
     """Return the mask of pairs with the same input."""
     inputs = [(s.user_persona, s.agent_character, s.turns, s.last_query) for s in samples]
-    return np.array([[left == right for right in inputs] for left in inputs], dtype=bool)
+    numbers = {content: number for number, content in enumerate(dict.fromkeys(inputs))}
+    codes_N = np.array([numbers[content] for content in inputs])
+    return np.asarray(codes_N[:, None] == codes_N[None, :])
 
 
 def _clusters(samples: Sequence[Sample]) -> int:

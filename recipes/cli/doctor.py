@@ -2,16 +2,25 @@
 
 import importlib.util
 import shutil
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 
-def doctor() -> None:
+def doctor(
+    prepare: Annotated[
+        bool,
+        typer.Option("--prepare", help="First convert the packaged models into the cache, so that runs start at once."),
+    ] = False,
+) -> None:
     """Show versions, devices, number formats, backends, the hub, and disk space.
 
     Example: rpm-methods doctor
     """
+    if prepare:
+        _prepare()
     table = Table(box=None, show_header=False, pad_edge=False)
     for rows in (_versions(), _devices(), _backends(), _hub(), _disk()):
         for name, value in rows:
@@ -19,10 +28,21 @@ def doctor() -> None:
     Console(highlight=False).print(table)
 
 
+def _prepare() -> None:
+    from scoring.models.packaged import PACKAGED
+    from scoring.models.resolver import locate_model
+
+    for name in PACKAGED:
+        locate_model(name)
+
+
 def _versions() -> list[tuple[str, str]]:
     from recipes.environment import package_versions
 
-    return [(name, found or "not installed") for name, found in package_versions().items()]
+    rows = [(name, found or "not installed") for name, found in package_versions().items()]
+    if importlib.util.find_spec("torchvision"):
+        rows.append(("torchvision", "installed: remove it unless it matches torch, or transformers will not import"))
+    return rows
 
 
 def _devices() -> list[tuple[str, str]]:

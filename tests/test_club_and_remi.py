@@ -1,0 +1,89 @@
+"""Mutual information and R-EMI against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+from conftest import make_sample
+from numpy.typing import NDArray
+
+from scoring.club import club_estimate
+from scoring.pair_matrix import PairBlock
+from scoring.remi import estimate_remi
+
+MATRIX = np.array([[-1.0, -4.0, -3.0], [-5.0, -2.0, -6.0], [-7.0, -8.0, -3.0]])
+"""Diagonal mean -2, off-diagonal mean -5.5, mean of all -13/3."""
+
+
+def samples(count: int) -> list[object]:
+    return [make_sample(str(i), user_persona=f"persona {i}", last_query=f"query {i}") for i in range(count)]
+
+
+def block(sums_N_N: NDArray[np.float64], tokens: list[int]) -> PairBlock:
+    return PairBlock(np.array(sums_N_N, dtype=np.float64), np.array(tokens))
+
+
+def test_club_off_diagonal_by_hand() -> None:
+    assert club_estimate(MATRIX) == pytest.approx(3.5)
+
+
+def test_club_over_all_pairs_is_equation_2() -> None:
+    assert club_estimate(MATRIX, pairs="all") == pytest.approx(-2 + 39 / 9)
+
+
+def test_club_with_a_mask_of_negatives() -> None:
+    mask = np.zeros((3, 3), dtype=bool)
+    mask[0, 1] = True
+    assert club_estimate(MATRIX, pairs=mask) == pytest.approx(-2 + 4)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [np.zeros((2, 3)), np.zeros((1, 1)), np.zeros(4), np.array([[0.0, np.nan], [0.0, 0.0]])],
+)
+def test_club_refuses_what_it_cannot_estimate_from(matrix: NDArray[np.float64]) -> None:
+    with pytest.raises(ValueError, match="log_probs_N_N"):
+        club_estimate(matrix)
+
+
+def test_club_refuses_an_empty_mask_and_an_unknown_word() -> None:
+    with pytest.raises(ValueError, match="mask"):
+        club_estimate(MATRIX, pairs=np.zeros((3, 3), dtype=bool))
+    with pytest.raises(ValueError, match="off_diagonal"):
+        club_estimate(MATRIX, pairs="diagonal")  # type: ignore[arg-type]
+
+
+def test_remi_is_the_models_term_less_the_references_in_both_units() -> None:
+    golden = block(MATRIX * 2, [2, 2, 2])
+    method = block(MATRIX * 4, [8, 8, 8])
+    per_token, per_response = estimate_remi(samples(3), golden, method)  # type: ignore[arg-type]
+    assert (per_token.unit, per_response.unit) == ("nats_per_token", "nats_per_response")
+    assert (per_token.reference_mi, per_token.model_mi) == pytest.approx((3.5, 1.75))
+    assert per_token.remi == pytest.approx(-1.75)
+    assert per_response.remi == pytest.approx(14 - 7)
+    assert (per_token.n_samples, per_token.n_pairs, per_token.n_unscored) == (3, 6, 0)
+
+
+def test_golden_responses_scored_as_a_methods_have_remi_zero() -> None:
+    golden = block(MATRIX, [3, 2, 4])
+    assert [estimate.remi for estimate in estimate_remi(samples(3), golden, golden)] == [0.0, 0.0]  # type: ignore[arg-type]
+
+
+def test_an_unscored_sample_leaves_both_terms_and_is_counted() -> None:
+    wide = np.pad(MATRIX, ((0, 1), (0, 1)), constant_values=-9.0)
+    broken = wide.copy()
+    broken[:, 3] = np.nan
+    estimate = estimate_remi(samples(4), block(wide, [1] * 4), block(broken, [1, 1, 1, 0]))[0]  # type: ignore[arg-type]
+    assert (estimate.n_samples, estimate.n_unscored) == (3, 1)
+    assert estimate.reference_mi == pytest.approx(3.5)
+    assert estimate.remi == pytest.approx(0.0)
+
+
+def test_fewer_than_three_samples_give_no_estimate_and_no_zero() -> None:
+    small = block(MATRIX[:2, :2], [1, 1])
+    assert [e.remi for e in estimate_remi(samples(2), small, small)] == [None, None]  # type: ignore[arg-type]
+
+
+def test_copies_of_one_sample_are_not_negatives_of_each_other() -> None:
+    rows = [*samples(2), make_sample("copy", user_persona="persona 0", last_query="query 0")]
+    estimate = estimate_remi(rows, block(MATRIX, [1] * 3), block(MATRIX, [1] * 3))[0]  # type: ignore[arg-type]
+    assert estimate.n_pairs == 4
+    assert estimate.reference_mi == pytest.approx(-2 - (-4 - 5 - 6 - 8) / 4)

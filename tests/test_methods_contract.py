@@ -1,0 +1,120 @@
+"""What every method that is installed must do, found by entry point."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
+from rpm_methods.artifact import PolicyArtifact, read_artifact
+from rpm_methods.method import Method, TrainContext
+from rpm_methods.policy import Policy, load_policy
+from rpm_methods.registry import get_method, methods
+from scoring.models.generation import Generation, Sampling
+from scoring.models.resolver import locate_model
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "icl": {"examples": 2},
+    "sft": {"training": {"max_steps": 2, "learning_rate": 1e-2, "per_device_train_batch_size": 2}},
+}
+"""Settings that make a method small; a method without an entry runs with its defaults."""
+
+
+@pytest.fixture(params=sorted(methods()))
+def method(request: pytest.FixtureRequest) -> Method[Any]:
+    return get_method(request.param)
+
+
+@pytest.fixture
+def context(tiny_model: Path, mini: Benchmark, renderer: PromptRenderer, tmp_path: Path) -> TrainContext:
+    base = locate_model(str(tiny_model))
+    return TrainContext(base, "float32", "cpu", mini.train[:4], renderer, Sampling(6), 3, tmp_path)
+
+
+def make(method: Method[Any], context: TrainContext) -> PolicyArtifact:
+    config = method.config_type.model_validate(CONFIGS.get(method.spec.name, {}))
+    return method.train(config, context)
+
+
+def load(folder: Path, renderer: PromptRenderer) -> Policy:
+    return load_policy(read_artifact(folder), renderer=renderer, dtype="float32", device="cpu")
+
+
+def answers(policy: Policy, mini: Benchmark) -> list[Generation]:
+    samples = [mini.test[key][0] for key in ("id", "korean")]
+    made = {index: answer for batch in policy.generate(policy.prompts(samples)) for index, answer in batch}
+    return [made[index] for index in range(len(samples))]
+
+
+def test_both_methods_are_found_in_the_order_of_the_table() -> None:
+    assert [name for name in methods() if name in ("icl", "sft")] == ["icl", "sft"]
+
+
+def test_an_unknown_method_names_the_nearest() -> None:
+    with pytest.raises(UserMistakes, match="did you mean 'sft'"):
+        get_method("stf")
+
+
+def test_the_artifact_reloads_and_answers_the_same(
+    method: Method[Any], context: TrainContext, renderer: PromptRenderer, mini: Benchmark
+) -> None:
+    written = make(method, context)
+    assert read_artifact(context.folder) == written
+    first = answers(load(context.folder, renderer), mini)
+    assert first == answers(load(context.folder, renderer), mini)
+    assert all(answer.text is not None for answer in first)
+
+
+def test_a_method_that_trains_leaves_an_adapter_and_one_that_does_not_leaves_none(
+    method: Method[Any], context: TrainContext
+) -> None:
+    assert bool(make(method, context).adapters) == method.spec.trains
+
+
+def test_an_artifact_of_another_version_or_other_weights_is_refused(
+    method: Method[Any], context: TrainContext, renderer: PromptRenderer
+) -> None:
+    make(method, context)
+    path = context.folder / "policy.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "base_fingerprint": "other"}))
+    with pytest.raises(RunFailure, match="trained on other weights"):
+        load(context.folder, renderer)
+    path.write_text(json.dumps({**content, "format_version": 9}))
+    with pytest.raises(RunFailure, match="format version 9"):
+        load(context.folder, renderer)
+
+
+def test_icl_takes_the_nearest_training_samples_and_never_the_sample_itself(
+    context: TrainContext, renderer: PromptRenderer, mini: Benchmark
+) -> None:
+    from rpm_methods.exemplars import input_text
+    from scoring.embeddings import SentenceEmbedder
+
+    make(get_method("icl"), context)
+    policy = load(context.folder, renderer)
+    assert policy.exemplars is not None
+    samples = [*context.samples[:2], mini.test["id"][0]]
+    vectors = SentenceEmbedder("minilm").embed([input_text(s) for s in [*samples, *context.samples]])
+    similarity = vectors[:3] @ vectors[3:].T
+    for row, (sample, examples) in enumerate(zip(samples, policy.exemplars.nearest(samples), strict=True)):
+        ranked = sorted(range(4), key=lambda i: -similarity[row, i])
+        expected = [context.samples[i] for i in ranked if context.samples[i] != sample][:2]
+        assert {s.sample_id for s in examples} == {s.sample_id for s in expected}
+
+
+def test_icl_with_too_few_training_samples_is_a_mistake(context: TrainContext) -> None:
+    icl = get_method("icl")
+    with pytest.raises(UserMistakes, match="wants 9 examples, and there are 4"):
+        icl.train(icl.config_type.model_validate({"examples": 9}), context)
+
+
+def test_a_long_text_is_embedded_whole() -> None:
+    from scoring.embeddings import SentenceEmbedder
+
+    embedder = SentenceEmbedder("minilm")
+    start = "bread and butter " * 200
+    one, other = embedder.embed([start + "the sea", start + "an engine, a railway and a bridge " * 40])
+    assert one @ one == pytest.approx(1.0)
+    assert one @ other < 0.97

@@ -1,0 +1,230 @@
+"""A comparison from recipes to tables on the tiny model: its files, what it reuses, and how it goes on."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import RunFailure
+from benchmark.progress import SilentProgress
+from benchmark.subsets import SUBSET_KEYS
+from recipes.comparison import prepare_comparison
+from recipes.run import FinishedRun, run_comparison
+
+BASE = """kind: method
+base_model: {model}
+estimator: estimator.yaml
+benchmark: {{source: mini, train_samples: 3, test_samples: 3, subsets: [id, korean, word_level]}}
+generation: {{max_new_tokens: 6, batch_tokens: {batch_tokens}}}
+compute: {{device: cpu, dtype: float32, threads: 2}}
+"""
+SFT = "kind: method\nextends: _base\nmethod: sft\nconfig: {training: {max_steps: 2, learning_rate: 1e-2}}\n"
+ICL = "kind: method\nextends: _base\nmethod: icl\nconfig: {examples: 2}\n"
+REMI_KEYS = set(
+    [
+        "base_model",
+        "method",
+        "subset",
+        "shift",
+        "remi",
+        "model_mi",
+        "reference_mi",
+        "ci_low",
+        "ci_high",
+        "interval_reliable",
+        "n_samples",
+        "n_clusters",
+        "n_pairs",
+        "n_unscored",
+        "unit",
+        "estimator",
+        "reasoning",
+        "arithmetic",
+        "pairs",
+        "seed",
+    ]
+)
+
+
+@pytest.fixture
+def recipes(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "_base.yaml").write_text(BASE.format(model=tiny_model, batch_tokens=4096))
+    (folder / "sft.yaml").write_text(SFT)
+    (folder / "icl.yaml").write_text(ICL)
+    (folder / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
+    return folder
+
+
+def compare(folder: Path, out: Path, *overrides: str) -> tuple[FinishedRun, list[str]]:
+    told: list[str] = []
+    comparison = prepare_comparison([str(folder)], list(overrides))
+    finished = run_comparison(comparison, out, progress=SilentProgress(), tell=told.append)
+    return finished, [" ".join(line.split()) for line in told]
+
+
+def read(path: Path) -> Any:  # noqa: ANN401
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / "tables").iterdir())}
+
+
+def test_the_files_that_others_read_have_their_promised_form(recipes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    compare(recipes, out)
+    scores = read(out / "scores" / "remi.json")
+    assert len(scores) == 2 * 3 * 2
+    assert all(set(row) == REMI_KEYS for row in scores)
+    assert {row["unit"] for row in scores} == {"nats_per_token", "nats_per_response"}
+    assert {row["arithmetic"] for row in scores} == {"exact"}
+    assert all("w/o Reasoning" in row["estimator"] and row["reasoning"] is False for row in scores)
+    for method in ("icl", "sft"):
+        rows = [json.loads(line) for line in (out / "responses" / f"{method}.jsonl").read_text().splitlines()]
+        assert len(rows) == 9
+        assert all(set(row) == {"sample_id", "method", "response", "reasoning", "finish_reason"} for row in rows)
+    manifest = read(out / "manifest.json")
+    for key in ("recipes", "methods", "seed", "package_versions", "git_revision", "device", "compute", "stages"):
+        assert key in manifest
+    assert all(stage["seconds"] >= 0 and stage["peak_memory"] > 0 for stage in manifest["stages"])
+    assert sorted(tables(out)) == ["table20.csv", "table20.md", "table20.tex"]
+
+
+def test_scores_follow_from_the_stored_blocks(recipes: Path, tmp_path: Path) -> None:
+    from scoring.club import club_estimate
+    from scoring.pair_matrix import load_block
+
+    out = tmp_path / "out"
+    compare(recipes, out)
+    golden, sft = (load_block(next(out.glob(f"stages/blocks-{name}-*/id.npz"))) for name in ("golden", "sft"))
+    expected = club_estimate(sft.means_N_N) - club_estimate(golden.means_N_N)
+    rows = read(out / "scores" / "remi.json")
+    (row,) = [r for r in rows if (r["method"], r["subset"], r["unit"]) == ("sft", "id", "nats_per_token")]
+    assert row["remi"] == pytest.approx(expected)
+
+
+def test_running_again_reuses_everything_and_changes_no_byte(recipes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    compare(recipes, out)
+    before = tables(out)
+    _, told = compare(recipes, out)
+    assert all(line.startswith("reused") for line in told)
+    assert tables(out) == before
+
+
+def test_two_runs_from_nothing_give_equal_bytes(recipes: Path, tmp_path: Path) -> None:
+    compare(recipes, tmp_path / "one")
+    compare(recipes, tmp_path / "two")
+    assert tables(tmp_path / "one") == tables(tmp_path / "two")
+
+
+def test_a_changed_setting_remakes_what_hangs_on_it_and_nothing_else(recipes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    compare(recipes, out)
+    (recipes / "sft.yaml").write_text(SFT.replace("1e-2", "2e-2"))
+    _, told = compare(recipes, out)
+    done = {line.split()[1]: line.split()[0] for line in told}
+    assert {name for name, what in done.items() if what == "reused"} == {"policy/icl", "responses/icl", "estimator"}
+    assert len(list(out.glob("stages/blocks-icl-*"))) == 1
+    assert len(list(out.glob("stages/blocks-sft-*"))) == 2
+
+
+def test_adding_a_method_leaves_the_other_columns_alone(recipes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (recipes / "sft.yaml").rename(tmp_path / "sft.yaml")
+    compare(recipes, out)
+    blocks = {path: path.stat().st_mtime_ns for path in out.glob("stages/blocks-*/*.npz")}
+    assert len(blocks) == 6
+    shutil.move(tmp_path / "sft.yaml", recipes / "sft.yaml")
+    compare(recipes, out)
+    assert {path: path.stat().st_mtime_ns for path in blocks} == blocks
+    assert len(list(out.glob("stages/blocks-*/*.npz"))) == 9
+
+
+def test_a_torn_batch_is_run_again_whole_to_the_same_answers(recipes: Path, tmp_path: Path, tiny_model: Path) -> None:
+    (recipes / "_base.yaml").write_text(BASE.format(model=tiny_model, batch_tokens=3000))
+    out = tmp_path / "out"
+    compare(recipes, out)
+    folder = next(out.glob("stages/responses-sft-*"))
+    whole = (folder / "responses.jsonl").read_bytes()
+    lines = (folder / "batches.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(lines) > 1
+    (folder / "batches.jsonl").write_bytes(lines[0] + lines[1][:40])
+    (folder / "responses.jsonl").unlink()
+    (folder / "done.json").unlink()
+    before = tables(out)
+    _, told = compare(recipes, out)
+    assert "resumed responses/sft" in told
+    assert (folder / "responses.jsonl").read_bytes() == whole
+    assert tables(out) == before
+
+
+def test_a_prompt_too_long_for_the_context_is_unscored_counted_and_noted(
+    recipes: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    short = tmp_path / "short"
+    shutil.copytree(tiny_model, short)
+    config = read(short / "config.json")
+    (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1300}))
+    (recipes / "_base.yaml").write_text(BASE.format(model=short, batch_tokens=4096))
+    (recipes / "icl.yaml").unlink()
+    out = tmp_path / "out"
+    compare(recipes, out)
+    rows = [json.loads(line) for line in (out / "responses" / "sft.jsonl").read_text().splitlines()]
+    unanswered = [row for row in rows if row["finish_reason"] == "prompt_too_long"]
+    assert len(unanswered) == 3
+    assert all(row["sample_id"].startswith("OOD1Test-korean") for row in unanswered)
+    assert all(row["response"] is None for row in unanswered)
+    scores = read(out / "scores" / "remi.json")
+    counted = sum(row["n_unscored"] for row in scores if row["unit"] == "nats_per_token")
+    assert counted == len(unanswered)
+    text = (out / "tables" / "table20.md").read_text()
+    assert f"Unscored samples of sft on {short}: {len(unanswered)}." in text
+    assert "prompt was longer than the context" in text
+    missing = [row["remi"] for row in scores if row["n_samples"] < 3]
+    assert missing
+    assert set(missing) == {None}
+    assert " – |" in text
+
+
+def test_an_estimators_directory_serves_in_place_of_its_recipe(recipes: Path, tmp_path: Path, tiny_model: Path) -> None:
+    from scoring.estimator import write_base_estimator
+
+    compare(recipes, tmp_path / "one")
+    (recipes / "estimator.yaml").unlink()
+    write_base_estimator(str(tiny_model), tmp_path / "estimator")
+    compare(recipes, tmp_path / "two", f"estimator={tmp_path / 'estimator'}")
+    assert tables(tmp_path / "one") == tables(tmp_path / "two")
+
+
+def test_a_full_disk_ends_the_run_and_what_was_done_stays(
+    recipes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def full(self: Path, *args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recipes.stage_likelihoods.save_block", lambda path, block: _raise_full(path))
+        with pytest.raises(RunFailure, match="no disk space left"):
+            compare(recipes, out)
+    _, told = compare(recipes, out)
+    assert "reused responses/sft" in told
+    assert (out / "tables" / "table20.md").is_file()
+
+
+def _raise_full(path: Path) -> None:
+    from benchmark.run_store import disk_errors
+
+    with disk_errors(path):
+        raise OSError(28, "No space left on device")
+
+
+def test_all_twelve_subsets_have_their_place(mini: object) -> None:
+    assert tuple(mini.test) == SUBSET_KEYS  # type: ignore[attr-defined]

@@ -1,0 +1,77 @@
+"""The table shows what is stored: best in bold, a dash where there is no estimate, notes on what limits it."""
+
+import csv
+import io
+from typing import Any
+
+from benchmark.subsets import SUBSETS
+from reports.table20 import as_csv, as_latex, as_markdown, build_table20
+
+
+def row(method: str, subset: str, remi: float | None, **changes: object) -> dict[str, Any]:
+    fixed = {"base_model": "m", "unit": "nats_per_token", "arithmetic": "exact", "n_samples": 3, "n_unscored": 0}
+    return {**fixed, "method": method, "subset": subset, "remi": remi, **changes}
+
+
+MANIFEST: dict[str, Any] = {
+    "methods": {"sft": {"label": "SFT", "order": 20}, "icl": {"label": "ICL", "order": 10}},
+    "caution": "Too small.",
+    "estimator": {"label": "base m, w/o Reasoning"},
+    "stages": [{"name": "responses/icl", "counts": {"samples": 9, "cut_by_length": 4, "empty": 1}}],
+}
+SCORES = [
+    row("sft", "id", 0.25),
+    row("sft", "korean", None, n_samples=2, n_unscored=1),
+    row("icl", "id", -0.5),
+    row("icl", "korean", 0.125),
+    row("icl", "korean", 99.0, unit="nats_per_response"),
+]
+
+
+def test_rows_stand_in_the_methods_order_and_columns_in_the_papers() -> None:
+    table = build_table20(SCORES[::-1], MANIFEST)
+    assert table.columns == ("id", "korean")
+    assert list(table.rows) == [("m", "icl"), ("m", "sft")]
+
+
+def test_the_average_is_over_all_columns_or_missing() -> None:
+    table = build_table20(SCORES, MANIFEST)
+    assert table.rows["m", "icl"] == [-0.5, 0.125, (-0.5 + 0.125) / 2]
+    assert table.rows["m", "sft"] == [0.25, None, None]
+
+
+def test_markdown_bolds_the_best_and_dashes_the_missing() -> None:
+    lines = as_markdown(build_table20(SCORES, MANIFEST)).splitlines()
+    cells = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in lines if "|" in line}
+    assert cells["Method"] == ["ID", "U.K.", "Avg."]
+    assert cells["SFT"] == ["**0.250**", "–", "–"]
+    assert cells["ICL"] == ["-0.500", "**0.125**", "**-0.188**"]
+
+
+def test_notes_carry_the_caution_the_estimator_and_every_count() -> None:
+    text = as_markdown(build_table20(SCORES, MANIFEST))
+    for part in (
+        "Too small.",
+        "base m, w/o Reasoning",
+        "Unscored samples of sft on m: 1.",
+        "cut by the length limit (scored without an end-of-turn token): 4 of 9",
+        "empty (scored as the end-of-turn token alone): 1 of 9",
+        "Samples a subset: 2 to 3",
+    ):
+        assert part in text
+
+
+def test_csv_keeps_full_precision_and_leaves_the_missing_empty() -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(build_table20([*SCORES, row("icl", "german", 1 / 3)], MANIFEST)))))
+    assert float(rows[0]["german"]) == 1 / 3
+    assert rows[1]["korean"] == ""
+
+
+def test_latex_is_a_tabular_with_the_best_in_bold() -> None:
+    text = as_latex(build_table20(SCORES, MANIFEST))
+    assert r"\begin{tabular}" in text
+    assert r"\textbf{0.250}" in text
+
+
+def test_headings_of_all_subsets_differ() -> None:
+    assert len({subset.heading for subset in SUBSETS}) == 12
