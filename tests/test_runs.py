@@ -22,30 +22,28 @@ compute: {{device: cpu, dtype: float32, threads: 2}}
 """
 SFT = "kind: method\nextends: _base\nmethod: sft\nconfig: {training: {max_steps: 2, learning_rate: 1e-2}}\n"
 ICL = "kind: method\nextends: _base\nmethod: icl\nconfig: {examples: 2}\n"
-REMI_KEYS = set(
-    [
-        "base_model",
-        "method",
-        "subset",
-        "shift",
-        "remi",
-        "model_mi",
-        "reference_mi",
-        "ci_low",
-        "ci_high",
-        "interval_reliable",
-        "n_samples",
-        "n_clusters",
-        "n_pairs",
-        "n_unscored",
-        "unit",
-        "estimator",
-        "reasoning",
-        "arithmetic",
-        "pairs",
-        "seed",
-    ]
-)
+REMI_KEYS = {
+    "base_model",
+    "method",
+    "subset",
+    "shift",
+    "remi",
+    "model_mi",
+    "reference_mi",
+    "ci_low",
+    "ci_high",
+    "interval_reliable",
+    "n_samples",
+    "n_clusters",
+    "n_pairs",
+    "n_unscored",
+    "unit",
+    "estimator",
+    "reasoning",
+    "arithmetic",
+    "pairs",
+    "seed",
+}
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ app.command()(doctor)
 
 
 def main() -> NoReturn:
-    """Run the command line: exit 0 done, 1 a run failed, 2 the user's mistake, 130 interrupted."""
+    """Run the command line: exit 0 done, 1 a run failed, 2 the user's mistake."""
     _quiet_libraries()
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
@@ -45,9 +45,6 @@ def main() -> NoReturn:
     except RunFailure as error:
         errors.print(f"The run failed: {error}", markup=False)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("Interrupted; the same command goes on from here.")
-        sys.exit(130)
     sys.exit(0)
 
 

@@ -47,12 +47,16 @@ def _run(names: list[str], overrides: list[str], out: Path) -> None:
     console = Console(highlight=False)
     console.print("checking recipes, benchmark and models")
     comparison = prepare_comparison(names, overrides)
-    finished = run_comparison(
-        comparison,
-        out,
-        progress=ConsoleProgress(console),
-        tell=lambda line: console.print(line, markup=False),
-    )
+    try:
+        finished = run_comparison(
+            comparison,
+            out,
+            progress=ConsoleProgress(console),
+            tell=lambda line: console.print(line, markup=False),
+        )
+    except KeyboardInterrupt:
+        console.print("\ninterrupted; the same command goes on from here")
+        raise typer.Exit(130) from None
     text = finished.table.read_text(encoding="utf-8")
     console.print()
     _show_table(console, text)
