@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmark.run_store import write_json
+from benchmark.run_store import content_key, write_json
 from recipes.comparison import Comparison
 from recipes.environment import Compute, device_name, git_revision, package_versions
 from recipes.schema import EstimatorRecipe
 from recipes.stage import StageRecord
 from rpm_methods.registry import methods
 from scoring.estimator import EstimatorDescription
+from scoring.models.resolver import locate_model
 
 FORMAT_VERSION = 1
 
@@ -26,6 +27,7 @@ def write_manifest(
     """Write the manifest of a finished run; `responses` maps each method's name in the run to its file."""
     source = comparison.estimator
     used = {recipe.method for recipe in comparison.recipes}
+    models = {recipe.base_model for recipe in comparison.recipes} | {estimator.base_model}
     write_json(
         folder / "manifest.json",
         {
@@ -38,7 +40,12 @@ def write_manifest(
             "seed": comparison.shared.seed,
             "training_samples": [sample.sample_id for sample in comparison.train],
             "test_samples": {key: [s.sample_id for s in rows] for key, rows in comparison.test.items()},
-            "templates_hash": comparison.renderer.content_hash(),
+            "hashes": {
+                "templates": comparison.renderer.content_hash(),
+                "training_samples": content_key([sample.content_hash for sample in comparison.train]),
+                "test_samples": content_key([sample.content_hash for sample in comparison.test_samples]),
+                "models": {name: locate_model(name).fingerprint for name in sorted(models)},
+            },
             "package_versions": package_versions(),
             "git_revision": git_revision(),
             "device": device_name(compute.device),

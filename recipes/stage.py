@@ -31,13 +31,16 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What the manifest says of a stage; times in seconds, memory in bytes."""
+    """What the manifest says of a stage.
+
+    Seconds of wall time, bytes of peak memory and tokens are those of the run that finished it: the work of
+    interrupted runs before it is not in them.
+    """
 
     name: str
     key: str
     reused: bool
     seconds: float
-    """Wall time of the run that finished it; the work of interrupted runs before it is not in here."""
     peak_memory: int
     tokens: int
     counts: dict[str, int]

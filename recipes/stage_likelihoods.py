@@ -51,6 +51,7 @@ def score_columns(
     """Score every column that has no block yet, subset by subset, each input encoded once for all of them."""
     estimator = read_estimator(estimator_folder / ESTIMATOR)
     lm: CausalLM | None = None
+    tokens = 0
     with progress.task("likelihoods", sum(map(len, test.values()))) as advance:
         for key, samples in test.items():
             missing = [column for column in columns if not (column.blocks / f"{key}.npz").is_file()]
@@ -63,13 +64,11 @@ def score_columns(
             made = pair_blocks(lm, prompts, candidates, batch_tokens=settings.batch_tokens, advance=advance)
             for column in missing:
                 save_block(column.blocks / f"{key}.npz", made[column.name])
-    return _report(columns, test)
-
-
-def _report(columns: Sequence[Column], test: Mapping[str, Sequence[Sample]]) -> StageReport:
+            tokens += int(next(iter(made.values())).prefix_tokens_N.sum())
+            tokens += sum(int(block.tokens_N.sum()) * len(samples) for block in made.values())
     blocks = [load_block(column.blocks / f"{key}.npz") for column in columns for key in test]
     return StageReport(
-        tokens=sum(int(block.tokens_N.sum()) * len(block.tokens_N) for block in blocks),
+        tokens=tokens,
         counts={
             "pairs": sum(block.n_scored_pairs for block in blocks),
             "unscored": sum(int((~block.scored_N).sum()) for block in blocks),

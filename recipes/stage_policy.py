@@ -13,5 +13,5 @@ def train_policy(
 ) -> StageReport:
     """Train the method in the stage's folder."""
     made = context(folder)
-    method.train(config, made)
-    return StageReport(counts={"training_samples": len(made.samples)})
+    artifact = method.train(config, made)
+    return StageReport(tokens=artifact.training_tokens, counts={"training_samples": len(made.samples)})

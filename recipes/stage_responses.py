@@ -32,6 +32,7 @@ def generate_responses(
     """Answer all samples and write `responses.jsonl` in their order."""
     artifact = read_artifact(policy_folder)
     rows = _finished_rows(folder / BATCHES)
+    before = set(rows)
     with progress.task(f"answers of {artifact.method}", len(samples)) as advance:
         advance(len(rows))
         if len(rows) < len(samples):
@@ -45,7 +46,7 @@ def generate_responses(
     write_jsonl(folder / RESPONSES, [{k: v for k, v in row.items() if k != "tokens"} for row in ordered])
     reasons = [row["finish_reason"] for row in ordered]
     return StageReport(
-        tokens=sum(row["tokens"] for row in ordered),
+        tokens=sum(row["tokens"] for index, row in rows.items() if index not in before),
         counts={
             "samples": len(ordered),
             "cut_by_length": reasons.count("length"),

@@ -27,6 +27,8 @@ class PolicyArtifact:
     """LoRA adapters (safetensors) in the order in which they are merged."""
     exemplars: str | None = None
     """Folder of the index of in-context examples, if the policy uses any."""
+    training_tokens: int = 0
+    """Tokens that went through the model in training, padding left out."""
 
     @property
     def content_hash(self) -> str:

@@ -55,7 +55,7 @@ class SupervisedFineTuning:
     def train(self, config: SFTSettings, context: TrainContext) -> PolicyArtifact:
         """Train the adapter, going on from the last checkpoint in the folder if there is one."""
         rows = training_rows(context.samples, context.renderer, TEMPLATE, load_chat(context.base))
-        train_adapter(rows, config.training, config.lora, context, context.folder / ADAPTER)
+        tokens = train_adapter(rows, config.training, config.lora, context, context.folder / ADAPTER)
         return PolicyArtifact(
             folder=context.folder,
             method=self.spec.name,
@@ -65,4 +65,5 @@ class SupervisedFineTuning:
             sampling=context.sampling,
             seed=context.seed,
             adapters=(ADAPTER,),
+            training_tokens=tokens,
         ).write()

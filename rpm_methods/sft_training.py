@@ -56,8 +56,8 @@ def _check_arguments(
 
 def train_adapter(
     rows: list[TrainingRow], training: dict[str, Any], lora: dict[str, Any], context: TrainContext, target: Path
-) -> None:
-    """Train a LoRA adapter and write it to `target`.
+) -> int:
+    """Train a LoRA adapter, write it to `target`, and return the tokens it was trained on, padding left out.
 
     Raises:
         UserMistakes: rows that do not fit.
@@ -81,6 +81,7 @@ def train_adapter(
         _save(trainer.model, target)
         write_json(context.folder / "training_log.json", trainer.state.log_history)
         shutil.rmtree(checkpoints, ignore_errors=True)
+    return int(trainer.state.num_input_tokens_seen)
 
 
 def _arguments(training: dict[str, Any], context: TrainContext) -> dict[str, Any]:
@@ -93,6 +94,7 @@ def _arguments(training: dict[str, Any], context: TrainContext) -> dict[str, Any
         "save_total_limit": 2,
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,
+        "include_num_input_tokens_seen": "non_padding",
         "gradient_checkpointing": context.device != "cpu",
         "dataloader_pin_memory": context.device != "cpu",
         **training,

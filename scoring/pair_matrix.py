@@ -34,6 +34,8 @@ class PairBlock:
     """Entry [i, j]: log p(y_j | x_i) in nats a response; NaN where input i or response j cannot be scored."""
     tokens_N: NDArray[np.int64]
     """Scored tokens of each response; 0 where there is none."""
+    prefix_tokens_N: NDArray[np.int64]
+    """Tokens of each input."""
 
     @property
     def means_N_N(self) -> NDArray[np.float64]:
@@ -82,8 +84,8 @@ def pair_blocks(
         for name, responses in columns.items()
     }
     sums = {name: np.full((len(prompts), len(rows)), np.nan) for name, rows in encoded.items()}
-    for i, prompt in enumerate(prompts):
-        prefix = lm.chat.encode_prompt(prompt)
+    prefixes = [lm.chat.encode_prompt(prompt) for prompt in prompts]
+    for i, prefix in enumerate(prefixes):
         room = lm.context_length - len(prefix)
         fitting = {name: rows for name, rows in encoded.items() if 0 < max(map(len, rows)) <= room}
         present = {name: [j for j, ids in enumerate(rows) if ids] for name, rows in fitting.items()}
@@ -93,16 +95,18 @@ def pair_blocks(
             _refuse_infinite(row, name, i)
             sums[name][i, present[name]] = row
         advance(1)
-    return {
-        name: PairBlock(sums[name], np.array([len(ids) for ids in rows], dtype=np.int64))
-        for name, rows in encoded.items()
-    }
+    inputs = _lengths(prefixes)
+    return {name: PairBlock(sums[name], _lengths(rows), inputs) for name, rows in encoded.items()}
+
+
+def _lengths(rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    return np.array([len(ids) for ids in rows], dtype=np.int64)
 
 
 def save_block(path: Path, block: PairBlock) -> None:
     """Write a block as an .npz file, atomically."""
     buffer = io.BytesIO()
-    np.savez(buffer, sums_N_N=block.sums_N_N, tokens_N=block.tokens_N)
+    np.savez(buffer, **vars(block))
     write_bytes(path, buffer.getvalue())
 
 

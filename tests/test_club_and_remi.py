@@ -18,7 +18,7 @@ def samples(count: int) -> list[object]:
 
 
 def block(sums_N_N: NDArray[np.float64], tokens: list[int]) -> PairBlock:
-    return PairBlock(np.array(sums_N_N, dtype=np.float64), np.array(tokens))
+    return PairBlock(np.array(sums_N_N, dtype=np.float64), np.array(tokens), np.array([9] * len(tokens)))
 
 
 def test_club_off_diagonal_by_hand() -> None:

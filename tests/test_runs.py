@@ -87,9 +87,21 @@ def test_the_files_that_others_read_have_their_promised_form(recipes: Path, tmp_
         assert len(rows) == 9
         assert all(set(row) == {"sample_id", "method", "response", "reasoning", "finish_reason"} for row in rows)
     manifest = read(out / "manifest.json")
-    for key in ("recipes", "methods", "seed", "package_versions", "git_revision", "device", "compute", "stages"):
+    for key in (
+        "recipes",
+        "methods",
+        "seed",
+        "hashes",
+        "package_versions",
+        "git_revision",
+        "device",
+        "compute",
+        "stages",
+    ):
         assert key in manifest
     assert all(stage["seconds"] >= 0 and stage["peak_memory"] > 0 for stage in manifest["stages"])
+    counted = {stage["name"]: stage["tokens"] for stage in manifest["stages"]}
+    assert all(counted[name] > 0 for name in ("policy/sft", "responses/icl", "responses/sft", "likelihoods"))
     assert sorted(tables(out)) == ["table20.csv", "table20.md", "table20.tex"]
 
 
