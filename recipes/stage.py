@@ -65,8 +65,10 @@ def run_stages(
         else:
             tell(f"{'resumed' if any(folder.iterdir()) else 'started'}  {stage.name}")
             _run(stage, folder)
-        content = read_json(folder / DONE)
-        records.append(StageRecord(**{**content, "reused": reused}))
+        record = StageRecord(**{**read_json(folder / DONE), "reused": reused})
+        records.append(record)
+        if not reused:
+            tell(f"finished {stage.name} in {record.seconds:.0f} s")
     return folders, records
 
 
