@@ -3,7 +3,6 @@
 import ctypes
 import gc
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -40,10 +39,16 @@ class Compute:
 
 def settle_compute(settings: ComputeSettings) -> Compute:
     """Decide device, number format and threads, and set the threads for this process."""
-    threads = settings.threads or len(os.sched_getaffinity(0))
+    threads = settings.threads or _usable_cores()
     torch.set_num_threads(threads)
     device = default_device() if settings.device == "auto" else settings.device
     return Compute(device, choose_dtype(settings.dtype, device), threads)
+
+
+def _usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def package_versions() -> dict[str, str | None]:
@@ -72,11 +77,6 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def device_name(device: str) -> str:
-    """Return the name of the processor or of the CUDA device."""
-    return torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
-
-
 def release_memory() -> None:
     """Give memory that is no longer used back to the system, so that one stage's peak does not add to the next's."""
     gc.collect()
@@ -102,4 +102,5 @@ def peak_memory_bytes() -> int:
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

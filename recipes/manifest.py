@@ -6,11 +6,12 @@ from pathlib import Path
 
 from benchmark.run_store import content_key, write_json
 from recipes.comparison import Comparison
-from recipes.environment import Compute, device_name, git_revision, package_versions
+from recipes.environment import Compute, git_revision, package_versions
 from recipes.schema import EstimatorRecipe
 from recipes.stage import StageRecord
 from rpm_methods.registry import methods
 from scoring.estimator import EstimatorDescription
+from scoring.models.precision import device_name
 from scoring.models.resolver import locate_model
 
 FORMAT_VERSION = 1

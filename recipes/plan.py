@@ -56,10 +56,12 @@ class Planner:
 
     def _policy(self, recipe: MethodRecipe, base: ModelLocation) -> Stage:
         sampling = _sampling(recipe)
-        config = method_config(recipe)
+        method, config = methods()[recipe.method], method_config(recipe)
+        others = method.models_needed(config).values()
         parts: list[object] = [
             recipe.method,
             config.model_dump(),
+            [locate_model(name).fingerprint for name in others],
             base.fingerprint,
             self._hashes(self.comparison.train),
             self.comparison.renderer.content_hash(),
@@ -79,7 +81,7 @@ class Planner:
                 progress=self.progress,
             )
 
-        run = partial(train_policy, methods()[recipe.method], config, work)
+        run = partial(train_policy, method, config, work)
         return Stage(f"policy/{self.name(recipe)}", self._key("policy", parts, recipe.seed), run)
 
     def _responses(self, recipe: MethodRecipe, policy: Stage) -> Stage:

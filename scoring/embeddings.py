@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import RunFailure
-from scoring.models.packaged import PACKAGED, packaged_file
 from scoring.models.resolver import ModelLocation, locate_model
 
 
@@ -29,7 +28,7 @@ class SentenceEmbedder:
     def _model(self) -> Any:  # noqa: ANN401 - a sentence-transformers model
         from sentence_transformers import SentenceTransformer
 
-        folder = packaged_file(self.name) if self.name in PACKAGED else self.location.folder
+        folder = self.location.folder
         try:
             return SentenceTransformer(str(folder), device=self.device)
         except Exception as error:  # the library raises many kinds for damaged files

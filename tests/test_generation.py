@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from benchmark import Benchmark, Prompt, PromptRenderer
 from benchmark.prompts import Message
-from scoring.models.causal_lm import CausalLM
+from scoring.models.attention import use_grouped_attention
+from scoring.models.causal_lm import CausalLM, load_chat
 from scoring.models.generation import Generation, Sampling, generate_batches, prompt_batches
+from scoring.models.resolver import locate_model
 
 SAMPLING = Sampling(max_new_tokens=12, batch_tokens=4096)
 
@@ -55,6 +58,23 @@ def test_answers_do_not_depend_on_the_batch(tiny_lm: CausalLM, prompts: list[Pro
     together = answers(tiny_lm, prompts, replace(SAMPLING, batch_tokens=10**6))
     alone = answers(tiny_lm, prompts, replace(SAMPLING, batch_tokens=1))
     assert together == alone
+
+
+def test_models_with_a_sliding_window_answer_as_in_transformers(tiny_model: Path, prompts: list[Prompt]) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=2100, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, sliding_window=48, max_position_embeddings=4096, initializer_range=0.3,
+    )  # fmt: skip
+    model = MistralForCausalLM(config).eval()
+    chat = load_chat(locate_model(str(tiny_model)))
+    assert len(chat.tokenizer) <= config.vocab_size
+    use_grouped_attention(model)
+    lm = CausalLM(model, chat, config.max_position_embeddings, torch.device("cpu"))
+    made = answers(lm, prompts, SAMPLING)
+    assert [made[i].text for i in range(len(prompts))] == [reference(lm, prompt, SAMPLING) for prompt in prompts]
 
 
 def test_a_prompt_that_leaves_no_room_is_reported_and_not_cut(tiny_lm: CausalLM, prompts: list[Prompt]) -> None:

@@ -40,7 +40,7 @@ def main() -> NoReturn:
         for mistake in error.mistakes:
             errors.print(str(mistake), markup=False)
         count = len(error.mistakes)
-        errors.print(f"{count} mistake{'s' if count > 1 else ''} to correct; nothing was run or changed.")
+        errors.print(f"{count} mistake{'s' if count > 1 else ''} to correct.")
         sys.exit(2)
     except RunFailure as error:
         errors.print(f"The run failed: {error}", markup=False)

@@ -48,13 +48,13 @@ def _versions() -> list[tuple[str, str]]:
 def _devices() -> list[tuple[str, str]]:
     import torch
 
-    from scoring.models.precision import choose_dtype, default_device, measured_rates
+    from scoring.models.precision import choose_dtype, default_device, device_name, measured_rates
 
     device = default_device()
     rates = measured_rates(device)
     shown = ", ".join(f"{name} {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items())
     return [
-        ("device", torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"),
+        ("device", f"{device}: {device_name(device)}, {torch.get_num_threads()} threads"),
         ("cpu features", f"{torch.backends.cpu.get_cpu_capability()}, {_matrix_units()}"),
         ("matrix product", shown),
         ("number format", f"{choose_dtype('auto', device)} (chosen for `dtype: auto`)"),

@@ -2,6 +2,7 @@
 
 import platform
 import time
+from pathlib import Path
 
 import torch
 
@@ -57,13 +58,15 @@ def choose_dtype(setting: str, device: str) -> str:
 
 
 def _machine_name(device: str) -> str:
-    name = torch.cuda.get_device_name() if device == "cuda" else _cpu_name()
-    return f"{name} / {torch.get_num_threads()} threads / torch {torch.__version__}"
+    return f"{device_name(device)} / {torch.get_num_threads()} threads / torch {torch.__version__}"
 
 
-def _cpu_name() -> str:
+def device_name(device: str) -> str:
+    """Return the name of the CUDA device or of the processor."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a file on disk
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
