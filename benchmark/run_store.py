@@ -50,10 +50,18 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk and other failures to write into one clear RunFailure."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if _disk_is_full(error):
             raise RunFailure(f"no disk space left to write {path}; free some space and run again") from error
-        raise RunFailure(f"cannot write {path}: {error.strerror or error}") from error
+        if isinstance(error, OSError):
+            raise RunFailure(f"cannot write {path}: {error.strerror or error}") from error
+        raise
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Tell a full disk from other errors; libraries written in Rust say it in their message alone."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -177,13 +177,17 @@ def test_training_that_moves_nothing_is_a_failure(make_context: Make) -> None:
 
 
 def test_a_full_disk_ends_the_run_and_says_so(make_context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: object, **kwargs: object) -> None:
-        raise OSError(28, "No space left on device")
+    from safetensors import SafetensorError
 
     context = make_context()
-    monkeypatch.setattr("peft.PeftModel.save_pretrained", full)
-    with pytest.raises(RunFailure, match="no disk space left"):
-        train(context)
+    for error in (OSError(28, "No space left on device"), SafetensorError("No space left on device (os error 28)")):
+
+        def full(*args: object, error: Exception = error, **kwargs: object) -> None:
+            raise error
+
+        monkeypatch.setattr("peft.PeftModel.save_pretrained", full)
+        with pytest.raises(RunFailure, match="no disk space left"):
+            train(context)
     monkeypatch.undo()
     shutil.rmtree(context.folder / "checkpoints", ignore_errors=True)
     assert all(math.isfinite(loss) for loss in train(context))
