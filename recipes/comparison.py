@@ -9,7 +9,7 @@ from benchmark.loading import load_benchmark
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Benchmark, Sample
 from benchmark.seeds import derive_seed
-from recipes.reading import method_config, read_recipes
+from recipes.reading import collect_recipes, method_config, read_recipes
 from recipes.schema import BenchmarkSettings, EstimatorRecipe, MethodRecipe
 from rpm_methods.registry import methods
 from scoring.estimator import DESCRIPTION, read_estimator
@@ -48,12 +48,13 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
     Raises:
         UserMistakes: all mistakes found, of every recipe.
     """
-    read = read_recipes(names, overrides)
+    mistakes: list[Mistake] = []
+    read = collect_recipes(names, overrides, mistakes)
     recipes = [(path, recipe) for path, recipe in read if isinstance(recipe, MethodRecipe)]
     estimators = [(path, recipe) for path, recipe in read if isinstance(recipe, EstimatorRecipe)]
     if not recipes:
-        raise UserMistakes([Mistake(", ".join(names), "there is no recipe of a method to run")])
-    mistakes = _check_together(recipes, estimators)
+        raise UserMistakes(mistakes or [Mistake(", ".join(names), "there is no recipe of a method to run")])
+    mistakes += _check_together(recipes, estimators)
     mistakes += [mistake for path, recipe in recipes for mistake in _check_models(path, recipe)]
     estimator: EstimatorRecipe | Path | None = None
     try:
@@ -128,8 +129,9 @@ def _check_together(
 
 def _check_models(path: Path, recipe: MethodRecipe) -> list[Mistake]:
     mistakes = check_model(recipe.base_model, f"{path}: base_model")
-    config = method_config(recipe)
-    for key, name in methods()[recipe.method].models_needed(config).items():
+    method = methods().get(recipe.method)
+    needed = method.models_needed(method_config(recipe)) if method else {}
+    for key, name in needed.items():
         mistakes += check_model(name, f"{path}: config.{key}")
     return mistakes
 

@@ -1,5 +1,6 @@
 """Read recipes: `extends`, `--set`, types, and every mistake with file, line and the nearest known key."""
 
+import copy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,6 +26,17 @@ def read_recipes(names: list[str], overrides: list[str]) -> list[tuple[Path, Rec
         UserMistakes: all mistakes in all of them.
     """
     mistakes: list[Mistake] = []
+    read = collect_recipes(names, overrides, mistakes)
+    if mistakes:
+        raise UserMistakes(list(dict.fromkeys(mistakes)))
+    return read
+
+
+def collect_recipes(names: list[str], overrides: list[str], mistakes: list[Mistake]) -> list[tuple[Path, Recipe]]:
+    """Read as `read_recipes` does, but record mistakes and go on without the faulty values.
+
+    What comes back while there are mistakes serves to look for more of them, not to be run.
+    """
     over = _parse_overrides(overrides, mistakes)
     read: list[tuple[Path, Recipe]] = []
     pending = find_recipes(names)
@@ -39,13 +51,11 @@ def read_recipes(names: list[str], overrides: list[str]) -> list[tuple[Path, Rec
             pending = find_recipes(list(recipe.recipes)) + pending
         elif recipe is not None:
             read.append((path, recipe))
-    if mistakes:
-        raise UserMistakes(list(dict.fromkeys(mistakes)))
     return read
 
 
 def read_recipe(path: Path, over: TracedMapping, mistakes: list[Mistake]) -> Recipe | None:
-    """Read one recipe; None after recording its mistakes."""
+    """Read one recipe, recording its mistakes; None where too little of it can be read."""
     before = len(mistakes)
     traced = _with_base(path, mistakes, ())
     kind = traced.data.get("kind")
@@ -59,8 +69,8 @@ def read_recipe(path: Path, over: TracedMapping, mistakes: list[Mistake]) -> Rec
         traced = over.merged_over(traced)
     recipe = _validate(KINDS[kind], traced, (), mistakes)
     if isinstance(recipe, MethodRecipe):
-        _check_method(recipe, traced, mistakes)
-    return recipe if len(mistakes) == before else None  # type: ignore[return-value]
+        return _check_method(recipe, traced, mistakes)
+    return recipe  # type: ignore[return-value]
 
 
 def method_config(recipe: MethodRecipe) -> MethodConfig:
@@ -84,13 +94,15 @@ def _with_base(path: Path, mistakes: list[Mistake], chain: tuple[Path, ...]) -> 
     return traced.merged_over(_with_base(base, mistakes, (*chain, path)))
 
 
-def _check_method(recipe: MethodRecipe, traced: TracedMapping, mistakes: list[Mistake]) -> None:
+def _check_method(recipe: MethodRecipe, traced: TracedMapping, mistakes: list[Mistake]) -> MethodRecipe:
+    """Return the recipe with what is right in its method's settings, after recording what is wrong."""
     known = methods()
     if recipe.method not in known:
         problem = f"unknown method '{recipe.method}'"
         mistakes.append(Mistake(traced.origin(("method",)), problem, nearest(recipe.method, list(known))))
-        return
-    _validate(known[recipe.method].config_type, traced, ("config",), mistakes)
+        return recipe
+    config = _validate(known[recipe.method].config_type, traced, ("config",), mistakes)
+    return recipe.model_copy(update={"config": config.model_dump() if config else {}})
 
 
 def _validate(model: type[BaseModel], traced: TracedMapping, at: KeyPath, mistakes: list[Mistake]) -> BaseModel | None:
@@ -104,7 +116,22 @@ def _validate(model: type[BaseModel], traced: TracedMapping, at: KeyPath, mistak
             path = (*at, *detail["loc"])
             problem, remedy = _explain(model, detail)
             mistakes.append(Mistake(f"{traced.origin(path)}: {'.'.join(map(str, path))}", problem, remedy))
-    return None
+        return _validate_rest(model, data, [detail["loc"] for detail in error.errors()])
+
+
+def _validate_rest(model: type[BaseModel], data: Any, faulty: list[KeyPath]) -> BaseModel | None:  # noqa: ANN401
+    """Return what a mapping gives without its faulty values; None where these are needed."""
+    rest = copy.deepcopy(data)
+    for *path, key in faulty:
+        holder = rest
+        for step in path:
+            holder = holder.get(step) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            holder.pop(key, None)
+    try:
+        return model.model_validate(rest)
+    except ValidationError:
+        return None
 
 
 def _explain(model: type[BaseModel], detail: Any) -> tuple[str, str]:  # noqa: ANN401 - pydantic's error

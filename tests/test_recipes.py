@@ -167,6 +167,17 @@ def test_models_benchmark_and_templates_are_checked_before_anything_runs(tmp_pat
         assert part in text
 
 
+def test_mistakes_in_a_recipe_do_not_hide_those_in_what_it_names(tmp_path: Path) -> None:
+    text = GOOD.replace("icl", "stf").replace("smollm2-135m", "smolm2")
+    path = write(tmp_path, text + "sede: 1\nbenchmark:\n  source: missing.json\n  test_samples: many\n")
+    with pytest.raises(UserMistakes) as caught:
+        prepare_comparison([path], [])
+    text = str(caught.value)
+    for part in ("did you mean 'sft'", "did you mean 'seed'", "benchmark.test_samples", "'smolm2'", "missing.json"):
+        assert part in text
+    assert len(caught.value.mistakes) == 5
+
+
 def test_the_draw_of_samples_is_seeded_and_keeps_file_order() -> None:
     first = prepare_comparison(["demo"], [])
     again = prepare_comparison(["demo"], [])
