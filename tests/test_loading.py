@@ -120,6 +120,29 @@ def test_a_name_that_leads_nowhere_is_a_mistake() -> None:
     assert "no such benchmark" in faults_of(Path("nowhere"))[0]
 
 
+def test_a_hub_id_loads_the_json_files_of_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def snapshot(hub_id: str, *, repo_type: str, allow_patterns: str) -> str:
+        asked.append((hub_id, repo_type))
+        (tmp_path / "data").mkdir()
+        write(tmp_path / "data", [ROW])
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    assert list(load_benchmark("YongqiLi/RPGBench").test) == ["literature"]
+    assert asked == [("YongqiLi/RPGBench", "dataset")]
+
+
+def test_a_hub_that_is_out_of_reach_is_one_mistake_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def snapshot(*args: object, **kwargs: object) -> str:
+        raise OSError("no route to the hub")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    with pytest.raises(UserMistakes, match="no route to the hub.*download the JSON file and give its path"):
+        load_benchmark("YongqiLi/RPGBench")
+
+
 def test_the_bundled_name_the_folder_and_the_file_load_the_same() -> None:
     folder = BUNDLED["mini"]
     loaded = [load_benchmark(source).content_hash for source in ("mini", folder, folder / "benchmark.json")]
