@@ -139,7 +139,7 @@ def test_a_hub_that_is_out_of_reach_is_one_mistake_that_says_what_to_do(monkeypa
         raise OSError("no route to the hub")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    with pytest.raises(UserMistakes, match="no route to the hub.*download the JSON file and give its path"):
+    with pytest.raises(UserMistakes, match=r"no route to the hub.*download the JSON file and give its path"):
         load_benchmark("YongqiLi/RPGBench")
 
 
