@@ -107,9 +107,13 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read JSON lines that this project wrote; RunFailure names the damaged line."""
+    """Read JSON lines that this project wrote; RunFailure names the damaged line.
+
+    Lines end at a line feed alone: texts may hold other characters that Unicode calls line ends.
+    """
+    text = path.read_bytes().decode("utf-8").removesuffix("\n")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text.split("\n") if text else [], start=1):
         try:
             rows.append(json.loads(line))
         except ValueError as error:

@@ -49,7 +49,14 @@ class Template:
     stop: str
 
     def fill(self, values: dict[str, str]) -> tuple[str, str]:
-        """Return (system, user) with each slot replaced once; text that is put in is never looked at again."""
+        """Return (system, user) with each slot replaced once; text that is put in is never looked at again.
+
+        Raises:
+            ValueError: a slot has no value.
+        """
+        missing = sorted(SLOTS[self.name] - set(values))
+        if missing:
+            raise ValueError(f"template {self.name}: no value for {', '.join(missing)}")
         return _fill(self.system, values), _fill(self.user, values)
 
     @property
@@ -60,7 +67,7 @@ class Template:
 
 
 def _fill(text: str, values: dict[str, str]) -> str:
-    return _SLOT.sub(lambda match: values.get(match[1], match[0]), text)
+    return _SLOT.sub(lambda match: values[match[1]], text)
 
 
 class TemplateReader:

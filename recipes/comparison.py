@@ -54,7 +54,8 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
     estimators = [(path, recipe) for path, recipe in read if isinstance(recipe, EstimatorRecipe)]
     if not recipes:
         raise UserMistakes(mistakes or [Mistake(", ".join(names), "there is no recipe of a method to run")])
-    mistakes += _check_together(recipes, estimators)
+    if not mistakes:  # what was read without its faulty values must not be said to differ
+        mistakes += _check_together(recipes, estimators)
     mistakes += [mistake for path, recipe in recipes for mistake in _check_models(path, recipe)]
     estimator: EstimatorRecipe | Path | None = None
     try:

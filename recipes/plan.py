@@ -55,7 +55,6 @@ class Planner:
         return self.store.stage_folder(stage.name, stage.key)
 
     def _policy(self, recipe: MethodRecipe, base: ModelLocation) -> Stage:
-        sampling = _sampling(recipe)
         method, config = methods()[recipe.method], method_config(recipe)
         others = method.models_needed(config).values()
         parts: list[object] = [
@@ -65,7 +64,6 @@ class Planner:
             base.fingerprint,
             self._hashes(self.comparison.train),
             self.comparison.renderer.content_hash(),
-            asdict(sampling),
         ]
 
         def work(folder: Path) -> TrainContext:
@@ -75,7 +73,7 @@ class Planner:
                 device=self.compute.device,
                 samples=self.comparison.train,
                 renderer=self.comparison.renderer,
-                sampling=sampling,
+                sampling=_sampling(recipe),
                 seed=recipe.seed,
                 folder=folder,
                 progress=self.progress,
@@ -85,11 +83,17 @@ class Planner:
         return Stage(f"policy/{self.name(recipe)}", self._key("policy", parts, recipe.seed), run)
 
     def _responses(self, recipe: MethodRecipe, policy: Stage) -> Stage:
-        samples = self.comparison.test_samples
+        samples, sampling = self.comparison.test_samples, _sampling(recipe)
         run = partial(
-            generate_responses, self.folder(policy), samples, self.comparison.renderer, self.compute, self.progress
+            generate_responses,
+            self.folder(policy),
+            samples,
+            sampling,
+            self.comparison.renderer,
+            self.compute,
+            self.progress,
         )
-        key = self._key("responses", [policy.key, self._hashes(samples)], recipe.seed)
+        key = self._key("responses", [policy.key, self._hashes(samples), asdict(sampling)], recipe.seed)
         return Stage(f"responses/{self.name(recipe)}", key, run)
 
     def _estimator(self) -> Stage:

@@ -39,7 +39,7 @@ def collect_recipes(names: list[str], overrides: list[str], mistakes: list[Mista
     """
     over = _parse_overrides(overrides, mistakes)
     read: list[tuple[Path, Recipe]] = []
-    pending = find_recipes(names)
+    pending = _find(names, mistakes)
     seen: set[Path] = set()
     while pending:
         path = pending.pop(0)
@@ -48,7 +48,7 @@ def collect_recipes(names: list[str], overrides: list[str], mistakes: list[Mista
         seen.add(path)
         recipe = read_recipe(path, over, mistakes)
         if isinstance(recipe, ComparisonRecipe):
-            pending = find_recipes(list(recipe.recipes)) + pending
+            pending = _find(list(recipe.recipes), mistakes) + pending
         elif recipe is not None:
             read.append((path, recipe))
     return read
@@ -71,6 +71,14 @@ def read_recipe(path: Path, over: TracedMapping, mistakes: list[Mistake]) -> Rec
     if isinstance(recipe, MethodRecipe):
         return _check_method(recipe, traced, mistakes)
     return recipe  # type: ignore[return-value]
+
+
+def _find(names: list[str], mistakes: list[Mistake]) -> list[Path]:
+    try:
+        return find_recipes(names)
+    except UserMistakes as error:
+        mistakes += error.mistakes
+        return []
 
 
 def method_config(recipe: MethodRecipe) -> MethodConfig:

@@ -14,7 +14,7 @@ from recipes.environment import Compute
 from recipes.stage import StageReport
 from rpm_methods.artifact import read_artifact
 from rpm_methods.policy import load_policy
-from scoring.models.generation import Generation
+from scoring.models.generation import Generation, Sampling
 
 RESPONSES = "responses.jsonl"
 BATCHES = "batches.jsonl"
@@ -24,6 +24,7 @@ BATCHES = "batches.jsonl"
 def generate_responses(
     policy_folder: Path,
     samples: Sequence[Sample],
+    sampling: Sampling,
     renderer: PromptRenderer,
     compute: Compute,
     progress: Progress,
@@ -37,7 +38,7 @@ def generate_responses(
         advance(len(rows))
         if len(rows) < len(samples):
             policy = load_policy(artifact, renderer=renderer, dtype=compute.dtype, device=compute.device)
-            for batch in policy.generate(policy.prompts(samples), finished=rows.keys()):
+            for batch in policy.generate(policy.prompts(samples), sampling, finished=rows.keys()):
                 made = {index: _row(samples[index], artifact.method, answer) for index, answer in batch}
                 _append(folder / BATCHES, made)
                 rows |= made

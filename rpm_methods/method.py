@@ -53,7 +53,7 @@ class TrainContext:
     """The training samples."""
     renderer: PromptRenderer
     sampling: Sampling
-    """How the trained policy answers later; kept in its artifact."""
+    """How the trained policy answers unless told otherwise; kept in its artifact."""
     seed: int
     folder: Path
     """Where the artifact and the checkpoints go; holds those of an interrupted run."""

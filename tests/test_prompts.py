@@ -26,6 +26,11 @@ def test_braces_and_tags_in_a_persona_stay_as_they_are(renderer: PromptRenderer)
     assert "Rye." not in text
 
 
+def test_a_slot_without_a_value_is_an_error_and_not_left_open(renderer: PromptRenderer) -> None:
+    with pytest.raises(ValueError, match="policy_with_reasoning: no value for reasoning"):
+        renderer.render("policy_with_reasoning", make_sample())
+
+
 def test_the_dialogue_is_numbered_and_ends_with_an_open_agent_line(renderer: PromptRenderer) -> None:
     text = renderer.render("response", make_sample()).messages[-1].content
     expected = (

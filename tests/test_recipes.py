@@ -150,6 +150,14 @@ def test_recipes_that_differ_in_what_must_agree_cannot_be_compared(tmp_path: Pat
         prepare_comparison([str(tmp_path)], [])
 
 
+def test_a_faulty_value_is_not_also_said_to_differ(tmp_path: Path) -> None:
+    write(tmp_path, GOOD + "seed: 1\n", "a.yaml")
+    write(tmp_path, GOOD.replace("icl", "sft") + "seed: one\n", "b.yaml")
+    with pytest.raises(UserMistakes) as caught:
+        prepare_comparison([str(tmp_path)], [])
+    assert [mistake.where.split(": ")[1] for mistake in caught.value.mistakes] == ["seed"]
+
+
 def test_the_same_method_twice_is_a_mistake(tmp_path: Path) -> None:
     for name in ("a.yaml", "b.yaml"):
         write(tmp_path, GOOD, name)

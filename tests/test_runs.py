@@ -144,6 +144,26 @@ def test_a_changed_setting_remakes_what_hangs_on_it_and_nothing_else(recipes: Pa
     assert len(list(out.glob("stages/blocks-sft-*"))) == 2
 
 
+def test_another_way_of_answering_trains_nothing_again(recipes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    compare(recipes, out)
+    _, told = compare(recipes, out, "generation.max_new_tokens=4")
+    done = {line.split()[1]: line.split()[0] for line in told}
+    assert {name for name, what in done.items() if what == "reused"} == {"policy/icl", "policy/sft", "estimator"}
+    rows = [json.loads(line) for line in (out / "responses" / "sft.jsonl").read_text().splitlines()]
+    assert len(rows) == 9
+
+
+def test_responses_with_unicode_line_ends_are_read_back_whole(tmp_path: Path) -> None:
+    from benchmark.run_store import read_jsonl, write_jsonl
+
+    rows = [{"response": "one\u2028two\x85three\x0cfour\nfive\r"}, {"response": None}]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert read_jsonl(tmp_path / "rows.jsonl") == rows
+    write_jsonl(tmp_path / "none.jsonl", [])
+    assert read_jsonl(tmp_path / "none.jsonl") == []
+
+
 def test_adding_a_method_leaves_the_other_columns_alone(recipes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (recipes / "sft.yaml").rename(tmp_path / "sft.yaml")

@@ -23,7 +23,7 @@ class Sampling:
     temperature: float = 0.0
     """0 decodes greedily."""
     seed: int = 42
-    batch_tokens: int = 32768
+    batch_tokens: int = 16384
     """Memory setting: most tokens in a batch, padding and room for the answers included."""
 
 
