@@ -119,3 +119,24 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         except ValueError as error:
             raise RunFailure(f"{path}:{number} is not valid JSON ({error})") from error
     return rows
+
+
+def append_jsonl(path: Path, row: object) -> None:
+    """Append one line and see it onto the disk; a kill leaves at most a last line without its end."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_appended_jsonl(path: Path) -> list[Any]:
+    """Return what `append_jsonl` wrote; nothing where there is no file. A last line cut by a kill is removed."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    if lines[-1]:
+        with disk_errors(path), path.open("r+b") as file:
+            file.truncate(path.stat().st_size - len(lines[-1]))
+    return [json.loads(line) for line in lines[:-1]]

@@ -27,8 +27,10 @@ class Comparison:
     estimator: EstimatorRecipe | Path
     """A recipe of an estimator to make, or the directory of one that exists."""
     train: tuple[Sample, ...]
+    whole_test: dict[str, tuple[Sample, ...]]
+    """Subset key -> all its test samples; what divergences between subsets are measured on."""
     test: dict[str, tuple[Sample, ...]]
-    """Subset key -> samples, in the order of Table 20."""
+    """Subset key -> the test samples drawn from it, in the order of Table 20."""
     renderer: PromptRenderer
 
     @property
@@ -70,8 +72,9 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
     train, test = draw_samples(benchmark, shared.benchmark, shared.seed)
     if not test:
         raise UserMistakes([Mistake(shared.benchmark.source, "has no test samples in the chosen subsets")])
+    whole = {key: benchmark.test[key] for key in test}
     ordered = sorted((recipe for _, recipe in recipes), key=lambda r: (r.base_model, methods()[r.method].spec.order))
-    return Comparison(tuple(ordered), estimator, train, test, renderer)
+    return Comparison(tuple(ordered), estimator, train, whole, test, renderer)
 
 
 def draw_samples(
@@ -134,7 +137,7 @@ def _check_models(path: Path, recipe: MethodRecipe) -> list[Mistake]:
     needed = method.models_needed(method_config(recipe)) if method else {}
     for key, name in needed.items():
         mistakes += check_model(name, f"{path}: config.{key}")
-    return mistakes
+    return mistakes + check_model(recipe.scoring.embedding, f"{path}: scoring.embedding")
 
 
 def _named_estimator(name: str) -> EstimatorRecipe | Path:

@@ -12,11 +12,24 @@ from recipes.environment import settle_compute
 from recipes.manifest import write_manifest
 from recipes.plan import Planner
 from recipes.stage import StageRecord, run_stages
+from recipes.stage_baseline import BASELINE
+from recipes.stage_bounds import BOUNDS
+from recipes.stage_divergences import DIVERGENCES
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_responses import RESPONSES
-from recipes.stage_scores import REMI
+from recipes.stage_scores import DIFFERENCES, REMI, REMID
 from reports.table20 import write_table20
 from scoring.estimator import read_estimator
+
+SCORE_FILES = (
+    ("scores", REMI),
+    ("scores", REMID),
+    ("scores", DIFFERENCES),
+    ("divergences", DIVERGENCES),
+    ("bounds", BOUNDS),
+    ("baseline", BASELINE),
+)
+"""What a stage gives to `scores/`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,9 @@ def run_comparison(
     responses = {name: f"responses/{name}.jsonl" for name in names}
     for name in names:
         _publish(folders[f"responses/{name}"] / RESPONSES, out / responses[name])
-    _publish(folders["scores"] / REMI, out / "scores" / REMI)
+    for stage, name in SCORE_FILES:
+        if stage in folders:
+            _publish(folders[stage] / name, out / "scores" / name)
     description = read_estimator(folders["estimator"] / ESTIMATOR).description
     write_manifest(out, comparison, compute, records, description, responses)
     return FinishedRun(out, records, write_table20(out))

@@ -36,10 +36,24 @@ class GenerationSettings(Section):
 
 
 class ScoringSettings(Section):
-    """How pairs are scored."""
+    """How pairs are scored, and what is made of the scores."""
 
-    batch_tokens: int = Field(default=2048, ge=1)
+    batch_tokens: int = Field(default=1024, ge=1)
     """Memory: most response tokens in a scoring batch."""
+    arithmetic: Literal["exact", "released"] = "exact"
+    """"released" repeats the authors' code with its faults, to compare with their own numbers."""
+    pairs: Literal["auto", "all"] = "auto"
+    """"auto": all off-diagonal pairs up to 256 samples a subset, 64 drawn ones a row above. "all": always all."""
+    resamples: int = Field(default=2000, ge=100)
+    """Bootstrap resamples behind every interval."""
+    embedding: str = "minilm"
+    """Sentence-embedding model of the divergences and of the Gaussian baseline."""
+    gaussian_baseline: bool = True
+    """Whether to compute the baseline that R-EMI extends (`scores/baseline_emi.json`)."""
+    h_hat: Literal["max", "q95"] = "max"
+    """Entropy term of the bounds: the largest over the samples, as the theorem has it, or their 0.95 quantile."""
+    token_log_probs: bool = False
+    """Whether to write log p of every token of every response (`scores/tokens.jsonl`)."""
 
 
 class ComputeSettings(Section):

@@ -1,76 +1,118 @@
-"""The stage that scores responses under the estimator: a block of pairs for each column and subset.
+"""The stage that scores responses under the estimator: a block of pairs for each subset and column.
 
-A column is the golden responses or one method's. Its blocks lie in a folder of its own, keyed by what they depend
-on, so that adding a method costs only that method's column; a block is kept as soon as it is made.
+A column is the golden responses or one method's. A block's folder is named by a hash of what it depends on: the
+estimator, the samples, the responses themselves, settings and machine. So adding a method costs its own columns
+alone, equal responses are scored once, and a row of pairs that is made is kept.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark.progress import Progress
-from benchmark.run_store import read_jsonl
+from benchmark.run_store import content_key, read_jsonl, write_json
 from benchmark.sample import Sample
-from recipes.environment import Compute
+from recipes.environment import Compute, package_versions
 from recipes.schema import ScoringSettings
 from recipes.stage import StageReport
 from recipes.stage_estimator import ESTIMATOR
-from recipes.stage_responses import RESPONSES
-from scoring.estimator import read_estimator
-from scoring.models.causal_lm import CausalLM, load_causal_lm
-from scoring.pair_matrix import CandidateResponse, load_block, pair_blocks, save_block
+from recipes.subset_pairs import SubsetPairs, subset_negatives
+from scoring.block_files import BlockFiles
+from scoring.estimator import Estimator, read_estimator
+from scoring.likelihood import LikelihoodScorer
+from scoring.models.causal_lm import load_causal_lm
+from scoring.pair_matrix import CandidateResponse
+
+BLOCKS = "blocks.json"
+"""Column name -> subset -> folder of its block, relative to the run directory."""
+GOLDEN = "golden"
+"""Name of the golden responses' column."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column group: where its responses come from and where its blocks go."""
+    """A method's responses: what they are called in this run, and the file that holds them."""
 
     name: str
-    responses: Path | None
-    """Folder of the stage that generated them; None for the golden ones."""
-    blocks: Path
+    responses: Path
 
-    def candidates(self, samples: Sequence[Sample]) -> list[CandidateResponse]:
-        """Return the responses to the samples; one cut by the length limit gets no end-of-turn token."""
-        if self.responses is None:
-            return [CandidateResponse(sample.golden_response, ended=True) for sample in samples]
-        rows = {row["sample_id"]: row for row in read_jsonl(self.responses / RESPONSES)}
-        chosen = [rows[sample.sample_id] for sample in samples]
-        return [CandidateResponse(row["response"], ended=row["finish_reason"] in ("stop", None)) for row in chosen]
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Return the rows of the file by sample ID."""
+        return {row["sample_id"]: row for row in read_jsonl(self.responses)}
 
 
-def score_columns(
-    estimator_folder: Path,
-    columns: Sequence[Column],
-    test: Mapping[str, Sequence[Sample]],
-    settings: ScoringSettings,
-    compute: Compute,
-    progress: Progress,
-    folder: Path,
-) -> StageReport:
-    """Score every column that has no block yet, subset by subset, each input encoded once for all of them."""
-    estimator = read_estimator(estimator_folder / ESTIMATOR)
-    lm: CausalLM | None = None
-    tokens = 0
-    with progress.task("likelihoods", sum(map(len, test.values()))) as advance:
-        for key, samples in test.items():
-            missing = [column for column in columns if not (column.blocks / f"{key}.npz").is_file()]
-            if not missing:
-                advance(len(samples))
-                continue
-            lm = lm or load_causal_lm(estimator.base_location(), dtype=compute.dtype, device=compute.device)
-            prompts = [estimator.prompt(sample) for sample in samples]
-            candidates = {column.name: column.candidates(samples) for column in missing}
-            made = pair_blocks(lm, prompts, candidates, batch_tokens=settings.batch_tokens, advance=advance)
-            for column in missing:
-                save_block(column.blocks / f"{key}.npz", made[column.name])
-            tokens += int(next(iter(made.values())).prefix_tokens_N.sum())
-            tokens += sum(int(block.tokens_N.sum()) * len(samples) for block in made.values())
-    blocks = [load_block(column.blocks / f"{key}.npz") for column in columns for key in test]
-    return StageReport(
-        tokens=tokens,
-        counts={
-            "pairs": sum(block.n_scored_pairs for block in blocks),
-            "unscored": sum(int((~block.scored_N).sum()) for block in blocks),
-        },
-    )
+@dataclass(frozen=True)
+class LikelihoodStage:
+    """Everything that the stage's work needs."""
+
+    estimator_folder: Path
+    columns: Sequence[Column]
+    test: Mapping[str, Sequence[Sample]]
+    settings: ScoringSettings
+    seed: int
+    compute: Compute
+    run_folder: Path
+    progress: Progress
+
+    def __call__(self, folder: Path) -> StageReport:
+        """Score every pair that has no likelihood yet, each input encoded once for all columns."""
+        estimator = read_estimator(self.estimator_folder / ESTIMATOR)
+        responses = self._candidates()
+        work = {key: self._subset(key, estimator, responses) for key in self.test}
+        tokens = self._score(estimator, list(work.values()))
+        blocks = {
+            name: {key: str(w.files[name].folder.relative_to(self.run_folder)) for key, w in work.items()}
+            for name in responses
+        }
+        write_json(folder / BLOCKS, blocks)
+        scored = [w.files[name].load() for w in work.values() for name in responses]
+        return StageReport(
+            tokens=tokens,
+            counts={
+                "pairs": sum(block.n_scored_pairs for block in scored),
+                "unscored": sum(int((~block.scored_N).sum()) for block in scored),
+            },
+        )
+
+    def _score(self, estimator: Estimator, work: Sequence[SubsetPairs]) -> int:
+        unfinished = [subset for subset in work if subset.missing()]
+        with self.progress.task("likelihoods", sum(len(subset.samples) for subset in work)) as advance:
+            advance(sum(len(subset.samples) for subset in work if not subset.missing()))
+            if not unfinished:
+                return 0
+            lm = load_causal_lm(estimator.base_location(), dtype=self.compute.dtype, device=self.compute.device)
+            scorer = LikelihoodScorer(lm, batch_tokens=self.settings.batch_tokens)
+            return sum(subset.score(scorer, estimator, advance) for subset in unfinished)
+
+    def _candidates(self) -> dict[str, dict[str, CandidateResponse]]:
+        """Return the responses of each column by sample ID; one cut by the length limit gets no end-of-turn token."""
+        samples = [sample for samples in self.test.values() for sample in samples]
+        found = {
+            GOLDEN: {sample.sample_id: CandidateResponse(sample.golden_response, ended=True) for sample in samples}
+        }
+        for column in self.columns:
+            found[column.name] = {
+                key: CandidateResponse(row["response"], ended=row["finish_reason"] in ("stop", None))
+                for key, row in column.rows().items()
+            }
+        return found
+
+    def _subset(
+        self, key: str, estimator: Estimator, candidates: Mapping[str, Mapping[str, CandidateResponse]]
+    ) -> SubsetPairs:
+        samples = self.test[key]
+        responses = {name: [given[sample.sample_id] for sample in samples] for name, given in candidates.items()}
+        negatives = subset_negatives(samples, self.settings, self.seed)
+        parts = [
+            estimator.content_hash,
+            self.settings.model_dump(include={"batch_tokens", "arithmetic", "pairs"}),
+            self.seed if negatives.label.startswith("sampled") else None,
+            asdict(self.compute),
+            package_versions(),
+            [sample.content_hash for sample in samples],
+        ]
+        hashes = {name: content_key([parts, [asdict(r) for r in given]]) for name, given in responses.items()}
+        root = self.run_folder / "stages" / "blocks"
+        files = {name: BlockFiles(root / f"{key}-{value[:16]}") for name, value in hashes.items()}
+        return SubsetPairs(samples, responses, negatives, files, self.settings.arithmetic)

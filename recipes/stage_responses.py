@@ -1,14 +1,12 @@
 """The stage in which a policy answers every test sample; a finished batch is never generated again."""
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.progress import Progress
 from benchmark.prompts import PromptRenderer
-from benchmark.run_store import disk_errors, write_jsonl
+from benchmark.run_store import append_jsonl, read_appended_jsonl, write_jsonl
 from benchmark.sample import Sample
 from recipes.environment import Compute
 from recipes.stage import StageReport
@@ -40,7 +38,7 @@ def generate_responses(
             policy = load_policy(artifact, renderer=renderer, dtype=compute.dtype, device=compute.device)
             for batch in policy.generate(policy.prompts(samples), sampling, finished=rows.keys()):
                 made = {index: _row(samples[index], artifact.method, answer) for index, answer in batch}
-                _append(folder / BATCHES, made)
+                append_jsonl(folder / BATCHES, made)
                 rows |= made
                 advance(len(made))
     ordered = [rows[index] for index in range(len(samples))]
@@ -68,20 +66,6 @@ def _row(sample: Sample, method: str, answer: Generation) -> dict[str, Any]:
     }
 
 
-def _append(path: Path, rows: dict[int, dict[str, Any]]) -> None:
-    with disk_errors(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(rows, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _finished_rows(path: Path) -> dict[int, dict[str, Any]]:
-    """Return the rows of finished batches by index; a last line cut off by a kill is removed."""
-    if not path.exists():
-        return {}
-    lines = path.read_bytes().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith(b"\n")]
-    if len(whole) < len(lines):
-        with disk_errors(path), path.open("r+b") as file:
-            file.truncate(sum(map(len, whole)))
-    return {int(index): row for line in whole for index, row in json.loads(line).items()}
+    """Return the rows of finished batches by index."""
+    return {int(index): row for batch in read_appended_jsonl(path) for index, row in batch.items()}

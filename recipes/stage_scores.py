@@ -1,53 +1,168 @@
-"""The stage that turns blocks of likelihoods into `remi.json`."""
+"""The stage that turns blocks of likelihoods into R-EMI, R-EMID and differences between methods."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from benchmark.run_store import write_json
+from benchmark.run_store import read_json, write_json
 from benchmark.sample import Sample
 from benchmark.subsets import subset
+from recipes.schema import ScoringSettings
 from recipes.stage import StageReport
 from recipes.stage_estimator import ESTIMATOR
-from scoring.estimator import read_estimator
-from scoring.pair_matrix import load_block
-from scoring.remi import estimate_remi
+from recipes.stage_likelihoods import BLOCKS, GOLDEN
+from recipes.subset_pairs import subset_negatives
+from scoring.block_files import BlockFiles
+from scoring.clusters import SampleClusters
+from scoring.estimator import EstimatorDescription, read_estimator
+from scoring.pair_matrix import PairBlock
+from scoring.remi import UNITS, RemiEstimate, SubsetRemi, Unit, block_matrix, estimate_remid
+from scoring.statistics import Interval, MethodMatrix, PairedDifference, SubsetMatrices, paired_differences
 
 REMI = "remi.json"
+REMID = "remid.json"
+DIFFERENCES = "differences.json"
+ID = "id"
 
 
-def write_scores(
-    estimator_folder: Path,
-    golden_folder: Path,
-    method_folders: Mapping[tuple[str, str], Path],
-    test: Mapping[str, Sequence[Sample]],
-    seed: int,
-    folder: Path,
-) -> StageReport:
-    """Write one row a base model, method, subset and unit; a missing estimate is null."""
-    description = read_estimator(estimator_folder / ESTIMATOR).description
-    rows: list[dict[str, object]] = []
-    for (base_model, method), blocks in method_folders.items():
-        for key, samples in test.items():
-            golden = load_block(golden_folder / f"{key}.npz")
-            estimates = estimate_remi(samples, golden, load_block(blocks / f"{key}.npz"))
-            for estimate in estimates:
-                rows.append(
-                    {
-                        "base_model": base_model,
-                        "method": method,
-                        "subset": key,
-                        "shift": subset(key).shift,
-                        **asdict(estimate),
-                        "ci_low": None,
-                        "ci_high": None,
-                        "interval_reliable": None,
-                        "estimator": description.label,
-                        "reasoning": description.reasoning,
-                        "arithmetic": "exact",
-                        "pairs": "off_diagonal",
-                        "seed": seed,
-                    }
-                )
-    write_json(folder / REMI, rows)
-    return StageReport(counts={"rows": len(rows)})
+@dataclass(frozen=True)
+class ScoredMethod:
+    """A method whose responses were scored."""
+
+    base_model: str | None
+    """None for responses made elsewhere."""
+    method: str
+    column: str
+    """Name of its column of blocks."""
+
+
+@dataclass(frozen=True)
+class ScoreStage:
+    """Everything that the stage's work needs."""
+
+    estimator_folder: Path
+    likelihoods_folder: Path
+    run_folder: Path
+    methods: Sequence[ScoredMethod]
+    test: Mapping[str, Sequence[Sample]]
+    settings: ScoringSettings
+    seed: int
+
+    def __call__(self, folder: Path) -> StageReport:
+        """Write `remi.json`, `remid.json` and `differences.json`; a missing estimate is null."""
+        estimates = {
+            (method.column, key, unit): self._subsets[key].estimate_blocks(
+                self._block(GOLDEN, key), self._block(method.column, key), unit
+            )
+            for method in self.methods
+            for key in self.test
+            for unit in UNITS
+        }
+        remi = [
+            self._row(method, key, unit, _remi_fields(estimates[method.column, key, unit]))
+            for method in self.methods
+            for key in self.test
+            for unit in UNITS
+        ]
+        write_json(folder / REMI, remi)
+        write_json(folder / REMID, self._remid_rows(estimates))
+        differences = [row for base in dict.fromkeys(m.base_model for m in self.methods) for row in self._compare(base)]
+        write_json(folder / DIFFERENCES, differences)
+        return StageReport(counts={"rows": len(remi)})
+
+    @cached_property
+    def _description(self) -> EstimatorDescription:
+        return read_estimator(self.estimator_folder / ESTIMATOR).description
+
+    @cached_property
+    def _clusters(self) -> SampleClusters:
+        samples = [sample for samples in self.test.values() for sample in samples]
+        return SampleClusters(samples, resamples=self.settings.resamples, seed=self.seed)
+
+    @cached_property
+    def _subsets(self) -> dict[str, SubsetRemi]:
+        return {
+            key: SubsetRemi(samples, subset_negatives(samples, self.settings, self.seed), self._clusters)
+            for key, samples in self.test.items()
+        }
+
+    @cached_property
+    def _folders(self) -> dict[str, dict[str, str]]:
+        return dict(read_json(self.likelihoods_folder / BLOCKS))
+
+    def _block(self, column: str, key: str) -> PairBlock:
+        return BlockFiles(self.run_folder / self._folders[column][key]).load()
+
+    def _remid_rows(self, estimates: Mapping[tuple[str, str, Unit], RemiEstimate]) -> list[dict[str, object]]:
+        rows = []
+        for method in self.methods if ID in self.test else ():
+            for key in self.test:
+                for unit in UNITS if key != ID else ():
+                    found = estimate_remid(estimates[method.column, ID, unit], estimates[method.column, key, unit])
+                    fields = {"remid": found.remid, **interval_fields(found.interval), "n_clusters": found.n_clusters}
+                    rows.append(self._row(method, key, unit, fields))
+        return rows
+
+    def _row(self, method: ScoredMethod, key: str, unit: Unit, fields: Mapping[str, object]) -> dict[str, object]:
+        return {
+            "base_model": method.base_model,
+            "method": method.method,
+            "subset": key,
+            "shift": subset(key).shift,
+            **fields,
+            "unit": unit,
+            "estimator": self._description.label,
+            "reasoning": self._description.reasoning,
+            "arithmetic": self.settings.arithmetic,
+            "pairs": self._subsets[key].negatives.label,
+            "seed": self.seed,
+        }
+
+    def _compare(self, base_model: str | None) -> list[dict[str, object]]:
+        """Return the paired differences between the methods on one base model, a family of tests for each unit."""
+        rows: list[dict[str, object]] = []
+        for unit in UNITS:
+            matrices = {key: self._matrices(base_model, key, unit) for key in self.test}
+            for found in paired_differences(matrices, self._clusters.bootstrap):
+                rows.append(self._difference_row(base_model, unit, found))
+        return rows
+
+    def _matrices(self, base_model: str | None, key: str, unit: Unit) -> SubsetMatrices:
+        blocks = {m.method: self._block(m.column, key) for m in self.methods if m.base_model == base_model}
+        return SubsetMatrices(
+            *self._clusters.codes(self.test[key]),
+            self._subsets[key].negatives.mask_N_N,
+            {name: MethodMatrix(block_matrix(block, unit), block.scored_N) for name, block in blocks.items()},
+        )
+
+    def _difference_row(self, base_model: str | None, unit: Unit, found: PairedDifference) -> dict[str, object]:
+        return {
+            "base_model": base_model,
+            "first": found.first,
+            "second": found.second,
+            "subset": found.subset or "average",
+            "difference": found.difference,
+            **interval_fields(found.interval),
+            "p_value": found.p_value,
+            "adjusted_p": found.adjusted_p,
+            "n_samples": found.n_samples,
+            "n_clusters": found.n_clusters,
+            "unit": unit,
+            "estimator": self._description.label,
+            "arithmetic": self.settings.arithmetic,
+        }
+
+
+def interval_fields(found: Interval | None, prefix: str = "ci") -> dict[str, object]:
+    """Return an interval's fields as they stand in score files; all null where there is none."""
+    return {
+        f"{prefix}_low": None if found is None else found.low,
+        f"{prefix}_high": None if found is None else found.high,
+        "interval_reliable": None if found is None else found.reliable,
+    }
+
+
+def _remi_fields(found: RemiEstimate) -> dict[str, object]:
+    kept = ("remi", "model_mi", "reference_mi", "n_samples", "n_clusters", "n_pairs", "n_unscored")
+    return {**{name: getattr(found, name) for name in kept}, **interval_fields(found.interval)}

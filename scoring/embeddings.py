@@ -50,6 +50,17 @@ class SentenceEmbedder:
         norms_N_1 = np.linalg.norm(means_N_D, axis=1, keepdims=True)
         return np.asarray(means_N_D / np.where(norms_N_1 == 0.0, 1.0, norms_N_1))
 
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, uncut and without special tokens."""
+        encode = self._model.tokenizer
+        return [list(encode(t, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]) for t in texts]
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of the unknown token; None for a tokenizer that can spell everything."""
+        found = self._model.tokenizer.unk_token_id
+        return None if found is None else int(found)
+
     def _windows(self, text: str) -> list[tuple[str, int]]:
         """Return (window, number of its tokens), cut between tokens."""
         size = int(self._model.max_seq_length) - 2

@@ -1,19 +1,21 @@
-"""Log-likelihood of every response under every input of a subset, a block of rows x columns at a time."""
+"""Log-likelihood of every response under every input of a subset: one row is one input x_i.
 
-import io
-import zipfile
+A block holds the pairs of the inputs with one column of responses (the golden ones, or one method's). Rows are
+the unit of work: a row of a column depends on nothing else, so blocks can be made, kept and resumed row by row.
+"""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import RunFailure
-from benchmark.progress import Advance
-from benchmark.prompts import Prompt
-from benchmark.run_store import write_bytes
+
+if TYPE_CHECKING:
+    from scoring.likelihood import LikelihoodScorer
+    from scoring.pair_tokens import RowTokens
 
 
 @dataclass(frozen=True)
@@ -27,24 +29,36 @@ class CandidateResponse:
 
 
 @dataclass(frozen=True)
+class PairRow:
+    """One input x_i with the responses of one column."""
+
+    sums_N: NDArray[np.float64]
+    """log p(y_j | x_i) in nats a response; NaN where the pair was not scored."""
+    tokens_N: NDArray[np.int64]
+    """Scored tokens of each pair; 0 where it was not scored."""
+    own_tokens: NDArray[np.float64]
+    """log p of each token of the input's own response y_i, nats; empty where it was not scored."""
+
+
+@dataclass(frozen=True)
 class PairBlock:
-    """The pairs of a subset's inputs with one column group's responses (golden, or one method's)."""
+    """The pairs of a subset's inputs with one column of responses."""
 
     sums_N_N: NDArray[np.float64]
-    """Entry [i, j]: log p(y_j | x_i) in nats a response; NaN where input i or response j cannot be scored."""
-    tokens_N: NDArray[np.int64]
-    """Scored tokens of each response; 0 where there is none."""
-    prefix_tokens_N: NDArray[np.int64]
-    """Tokens of each input."""
+    """Entry [i, j]: log p(y_j | x_i) in nats a response; NaN where the pair was not scored."""
+    tokens_N_N: NDArray[np.int64]
+    """Scored tokens of each pair; 0 where it was not scored."""
+    own_tokens: tuple[NDArray[np.float64], ...]
+    """For each sample log p of each token of its own response, nats."""
 
     @property
     def means_N_N(self) -> NDArray[np.float64]:
-        """The same in nats a token."""
-        return np.asarray(self.sums_N_N / np.maximum(self.tokens_N, 1)[None, :])
+        """The same in nats a token; 0 for a pair that was scored over no token (see `scoring.released`)."""
+        return np.asarray(self.sums_N_N / np.maximum(self.tokens_N_N, 1))
 
     @property
     def scored_N(self) -> NDArray[np.bool_]:
-        """Samples whose input and response are both scored."""
+        """Samples whose own response was scored."""
         return np.asarray(np.isfinite(np.diagonal(self.sums_N_N)))
 
     @property
@@ -53,73 +67,80 @@ class PairBlock:
         return int(np.isfinite(self.sums_N_N).sum())
 
 
-def pair_blocks(
-    lm: Any,  # noqa: ANN401 - a CausalLM; named loosely so that this module imports without torch
-    prompts: Sequence[Prompt],
-    columns: Mapping[str, Sequence[CandidateResponse]],
-    *,
-    batch_tokens: int,
-    advance: Advance,
-) -> dict[str, PairBlock]:
-    """Score every response of every column under every prompt; `advance` is called once a prompt.
+def stack_rows(rows: Sequence[PairRow]) -> PairBlock:
+    """Return the block of rows 0 .. N-1."""
+    return PairBlock(
+        np.stack([row.sums_N for row in rows]),
+        np.stack([row.tokens_N for row in rows]),
+        tuple(row.own_tokens for row in rows),
+    )
 
-    Each prompt is encoded once for all columns, and what one column gets does not depend on the others. An input
-    behind which not every response of a column fits into the model's context is left unscored there: its row is
-    NaN. Nothing is ever shortened.
+
+def fitting_samples(
+    prefix_N: NDArray[np.int64], response_N: NDArray[np.int64], wanted_N_N: NDArray[np.bool_], context_length: int
+) -> NDArray[np.bool_]:
+    """Return the samples that remain when every wanted pair of remaining samples fits into the context.
+
+    A sample with no tokens in its response goes first. Then, while a wanted pair is too long, the sample goes that
+    is part of most such pairs (the first among equals): one overlong input costs its own sample, not all others.
 
     Args:
-        lm: the estimator's model.
-        prompts: the inputs x_i of a subset.
-        columns: column name (golden, or a method) -> its response y_j to each input.
-        batch_tokens: memory setting, most response tokens in a batch.
-        advance: counts finished prompts.
+        prefix_N: tokens of each input.
+        response_N: tokens of each response; 0 where there is none.
+        wanted_N_N: which pairs are to be scored.
+        context_length: most tokens of a pair.
+    """
+    kept_N = response_N > 0
+    too_long_N_N = wanted_N_N & (prefix_N[:, None] + response_N[None, :] > context_length)
+    while True:
+        misfits_N_N = too_long_N_N & kept_N[:, None] & kept_N[None, :]
+        if not misfits_N_N.any():
+            return kept_N
+        kept_N[np.argmax(misfits_N_N.sum(axis=0) + misfits_N_N.sum(axis=1))] = False
+
+
+def score_row(
+    scorer: "LikelihoodScorer", columns: Mapping[str, "RowTokens"], row: int, size: int
+) -> dict[str, PairRow]:
+    """Score one input with the wanted responses of each column.
+
+    Columns that have the input's tokens in common share its encoding.
+
+    Args:
+        scorer: scores continuations of a prefix.
+        columns: column name -> the tokens of the input and of its responses.
+        row: number i of the input's sample.
+        size: number of samples of the subset.
 
     Raises:
-        RunFailure: a likelihood came out as NaN or infinite.
+        FloatingPointError: a log-probability is NaN or infinite; its arguments are (column, j).
     """
-    from scoring.likelihood import encode_response, response_log_probs
-
-    encoded = {
-        name: [[] if r.text is None else encode_response(lm, r.text, ended=r.ended) for r in responses]
-        for name, responses in columns.items()
-    }
-    sums = {name: np.full((len(prompts), len(rows)), np.nan) for name, rows in encoded.items()}
-    prefixes = [lm.chat.encode_prompt(prompt) for prompt in prompts]
-    for i, prefix in enumerate(prefixes):
-        room = lm.context_length - len(prefix)
-        fitting = {name: rows for name, rows in encoded.items() if 0 < max(map(len, rows)) <= room}
-        present = {name: [j for j, ids in enumerate(rows) if ids] for name, rows in fitting.items()}
-        groups = [[fitting[name][j] for j in present[name]] for name in fitting]
-        values = response_log_probs(lm, prefix, groups, batch_tokens=batch_tokens) if groups else []
-        for name, row in zip(fitting, values, strict=True):
-            _refuse_infinite(row, name, i)
-            sums[name][i, present[name]] = row
-        advance(1)
-    inputs = _lengths(prefixes)
-    return {name: PairBlock(sums[name], _lengths(rows), inputs) for name, rows in encoded.items()}
+    rows: dict[str, PairRow] = {}
+    for prefix in dict.fromkeys(tokens.prefix for tokens in columns.values()):
+        together = {name: tokens for name, tokens in columns.items() if tokens.prefix == prefix}
+        groups = [list(tokens.continuations.values()) for tokens in together.values()]
+        scored = scorer.token_log_probs(prefix, groups) if any(groups) else [[] for _ in groups]
+        for (name, tokens), values in zip(together.items(), scored, strict=True):
+            rows[name] = _row(name, tokens, values, row, size)
+    return rows
 
 
-def _lengths(rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-    return np.array([len(ids) for ids in rows], dtype=np.int64)
+def _row(column: str, tokens: "RowTokens", values: Sequence[NDArray[np.float64]], row: int, size: int) -> PairRow:
+    sums_N, tokens_N = np.full(size, np.nan), np.zeros(size, dtype=np.int64)
+    sums_N[list(tokens.without_tokens)] = 0.0
+    for j, log_probs in zip(tokens.continuations, values, strict=True):
+        if not np.isfinite(log_probs).all():
+            raise FloatingPointError(column, j)
+        sums_N[j], tokens_N[j] = log_probs.sum(), len(log_probs)
+    by_sample = dict(zip(tokens.continuations, values, strict=True))
+    return PairRow(sums_N, tokens_N, by_sample.get(row, np.empty(0)))
 
 
-def save_block(path: Path, block: PairBlock) -> None:
-    """Write a block as an .npz file, atomically."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **vars(block))
-    write_bytes(path, buffer.getvalue())
-
-
-def load_block(path: Path) -> PairBlock:
-    """Read a block; RunFailure when the file is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            content: Mapping[str, Any] = {name: arrays[name] for name in arrays.files}
-            return PairBlock(**content)
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise RunFailure(f"{path} cannot be read ({error}); delete it to score it anew") from error
-
-
-def _refuse_infinite(values: Sequence[float], column: str, row: int) -> None:
-    if not np.isfinite(values).all():
-        raise RunFailure(f"the estimator gave {column} a likelihood that is NaN or infinite behind input {row + 1}")
+def name_the_samples(error: FloatingPointError, row: int, sample_ids: Sequence[str]) -> RunFailure:
+    """Return the failure to report for a log-probability that is no number."""
+    column, j = error.args
+    where = f"the {column} response of sample {sample_ids[j]} behind the input of sample {sample_ids[row]}"
+    return RunFailure(
+        f"the estimator gave {where} a log-probability that is NaN or infinite; its weights are damaged, or "
+        "they need float32 (compute.dtype)"
+    )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -71,7 +72,29 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, mini: Benchmark) -> Pat
     return folder
 
 
-def _train_tokenizer(mini: Benchmark) -> object:
+@pytest.fixture(scope="session")
+def tiny_embedding(tmp_path_factory: pytest.TempPathFactory, mini: Benchmark) -> Path:
+    """Return the folder of a random two-layer sentence-embedding model with 32 dimensions."""
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-embedding"
+    tokenizer = _train_tokenizer(mini)
+    torch.manual_seed(1)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.model_max_length = 256
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _train_tokenizer(mini: Benchmark) -> Any:  # noqa: ANN401 - a transformers tokenizer
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

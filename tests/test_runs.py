@@ -12,12 +12,15 @@ from benchmark.progress import SilentProgress
 from benchmark.subsets import SUBSET_KEYS
 from recipes.comparison import prepare_comparison
 from recipes.run import FinishedRun, run_comparison
+from scoring.block_files import BlockFiles
+from scoring.pair_matrix import PairBlock
 
 BASE = """kind: method
 base_model: {model}
 estimator: estimator.yaml
 benchmark: {{source: mini, train_samples: 3, test_samples: 3, subsets: [id, korean, word_level]}}
 generation: {{max_new_tokens: 6, batch_tokens: {batch_tokens}}}
+scoring: {{embedding: {embedding}, resamples: 200, gaussian_baseline: false}}
 compute: {{device: cpu, dtype: float32, threads: 2}}
 """
 SFT = "kind: method\nextends: _base\nmethod: sft\nconfig: {training: {max_steps: 2, learning_rate: 1e-2}}\n"
@@ -47,11 +50,11 @@ REMI_KEYS = {
 
 
 @pytest.fixture
-def recipes(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "recipes"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    (folder / "_base.yaml").write_text(BASE.format(model=tiny_model, batch_tokens=4096))
+    (folder / "_base.yaml").write_text(BASE.format(model=tiny_model, embedding=tiny_embedding, batch_tokens=4096))
     (folder / "sft.yaml").write_text(SFT)
     (folder / "icl.yaml").write_text(ICL)
     (folder / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
@@ -71,6 +74,11 @@ def read(path: Path) -> Any:  # noqa: ANN401
 
 def tables(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((out / "tables").iterdir())}
+
+
+def block(out: Path, column: str, subset: str) -> PairBlock:
+    (index,) = out.glob("stages/likelihoods-*/blocks.json")
+    return BlockFiles(out / read(index)[column][subset]).load()
 
 
 def test_the_files_that_others_read_have_their_promised_form(recipes: Path, tmp_path: Path) -> None:
@@ -107,11 +115,10 @@ def test_the_files_that_others_read_have_their_promised_form(recipes: Path, tmp_
 
 def test_scores_follow_from_the_stored_blocks(recipes: Path, tmp_path: Path) -> None:
     from scoring.club import club_estimate
-    from scoring.pair_matrix import load_block
 
     out = tmp_path / "out"
     compare(recipes, out)
-    golden, sft = (load_block(next(out.glob(f"stages/blocks-{name}-*/id.npz"))) for name in ("golden", "sft"))
+    golden, sft = (block(out, name, "id") for name in ("golden", "sft"))
     expected = club_estimate(sft.means_N_N) - club_estimate(golden.means_N_N)
     rows = read(out / "scores" / "remi.json")
     (row,) = [r for r in rows if (r["method"], r["subset"], r["unit"]) == ("sft", "id", "nats_per_token")]
@@ -139,9 +146,9 @@ def test_a_changed_setting_remakes_what_hangs_on_it_and_nothing_else(recipes: Pa
     (recipes / "sft.yaml").write_text(SFT.replace("1e-2", "2e-2"))
     _, told = compare(recipes, out)
     done = {line.split()[1]: line.split()[0] for line in told}
-    assert {name for name, what in done.items() if what == "reused"} == {"policy/icl", "responses/icl", "estimator"}
-    assert len(list(out.glob("stages/blocks-icl-*"))) == 1
-    assert len(list(out.glob("stages/blocks-sft-*"))) == 2
+    untouched = {"policy/icl", "responses/icl", "embeddings/icl", "embeddings/samples", "estimator", "divergences"}
+    assert {name for name, what in done.items() if what == "reused"} == untouched
+    assert len(list(out.glob("stages/blocks/*/block.npz"))) == 3 * (1 + 1 + 2)  # golden, icl, and sft of before and now
 
 
 def test_another_way_of_answering_trains_nothing_again(recipes: Path, tmp_path: Path) -> None:
@@ -149,7 +156,10 @@ def test_another_way_of_answering_trains_nothing_again(recipes: Path, tmp_path: 
     compare(recipes, out)
     _, told = compare(recipes, out, "generation.max_new_tokens=4")
     done = {line.split()[1]: line.split()[0] for line in told}
-    assert {name for name, what in done.items() if what == "reused"} == {"policy/icl", "policy/sft", "estimator"}
+    assert {name for name, what in done.items() if what == "reused"} == {
+        *("policy/icl", "policy/sft", "estimator"),
+        *("embeddings/samples", "divergences"),
+    }
     rows = [json.loads(line) for line in (out / "responses" / "sft.jsonl").read_text().splitlines()]
     assert len(rows) == 9
 
@@ -168,16 +178,19 @@ def test_adding_a_method_leaves_the_other_columns_alone(recipes: Path, tmp_path:
     out = tmp_path / "out"
     (recipes / "sft.yaml").rename(tmp_path / "sft.yaml")
     compare(recipes, out)
-    blocks = {path: path.stat().st_mtime_ns for path in out.glob("stages/blocks-*/*.npz")}
+    blocks = {path: path.stat().st_mtime_ns for path in out.glob("stages/blocks/*/block.npz")}
     assert len(blocks) == 6
     shutil.move(tmp_path / "sft.yaml", recipes / "sft.yaml")
     compare(recipes, out)
     assert {path: path.stat().st_mtime_ns for path in blocks} == blocks
-    assert len(list(out.glob("stages/blocks-*/*.npz"))) == 9
+    assert len(list(out.glob("stages/blocks/*/block.npz"))) == 9
 
 
-def test_a_torn_batch_is_run_again_whole_to_the_same_answers(recipes: Path, tmp_path: Path, tiny_model: Path) -> None:
-    (recipes / "_base.yaml").write_text(BASE.format(model=tiny_model, batch_tokens=3000))
+def test_a_torn_batch_is_run_again_whole_to_the_same_answers(
+    recipes: Path, tmp_path: Path, tiny_model: Path, tiny_embedding: Path
+) -> None:
+    base = BASE.format(model=tiny_model, embedding=tiny_embedding, batch_tokens=3000)
+    (recipes / "_base.yaml").write_text(base)
     out = tmp_path / "out"
     compare(recipes, out)
     folder = next(out.glob("stages/responses-sft-*"))
@@ -195,13 +208,13 @@ def test_a_torn_batch_is_run_again_whole_to_the_same_answers(recipes: Path, tmp_
 
 
 def test_a_prompt_too_long_for_the_context_is_unscored_counted_and_noted(
-    recipes: Path, tmp_path: Path, tiny_model: Path
+    recipes: Path, tmp_path: Path, tiny_model: Path, tiny_embedding: Path
 ) -> None:
     short = tmp_path / "short"
     shutil.copytree(tiny_model, short)
     config = read(short / "config.json")
     (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 1300}))
-    (recipes / "_base.yaml").write_text(BASE.format(model=short, batch_tokens=4096))
+    (recipes / "_base.yaml").write_text(BASE.format(model=short, embedding=tiny_embedding, batch_tokens=4096))
     (recipes / "icl.yaml").unlink()
     out = tmp_path / "out"
     compare(recipes, out)
@@ -241,7 +254,7 @@ def test_a_full_disk_ends_the_run_and_what_was_done_stays(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("recipes.stage_likelihoods.save_block", lambda path, block: _raise_full(path))
+        patch.setattr("scoring.block_files.save_block", lambda path, block: _raise_full(path))
         with pytest.raises(RunFailure, match="no disk space left"):
             compare(recipes, out)
     _, told = compare(recipes, out)

@@ -6,12 +6,13 @@ the place of <|im_end|>.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from benchmark.errors import RunFailure
-from benchmark.prompts import Prompt
+from benchmark.prompts import Message, Prompt
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}{{ eos_token }}\n"
@@ -45,9 +46,22 @@ class ChatTokenizer:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(encoded["input_ids"])
 
+    def encode_chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
+        """Return the token ids of a whole chat as the template writes it, markers spelled in texts included.
+
+        This is how most code does it. Here it serves for comparison alone; use `encode_prompt`.
+        """
+        plain = [{"role": message.role, "content": message.content} for message in messages]
+        return self._encode_markers(self._template(plain, add_generation_prompt=add_generation_prompt))
+
     def decode(self, ids: list[int]) -> str:
         """Return the text of generated tokens without special tokens."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of tokens, special ones included."""
+        return len(self.tokenizer)
 
     @cached_property
     def end_of_turn_id(self) -> int:

@@ -1,0 +1,1 @@
+"""The paper's published tables as CSV; see its README."""

@@ -1,0 +1,198 @@
+"""The part of a plan from responses to scores: the same for responses of this run and for those made elsewhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from benchmark.progress import Progress
+from benchmark.run_store import RunStore, content_key
+from benchmark.sample import Sample
+from recipes.environment import Compute, package_versions
+from recipes.schema import EstimatorRecipe, ScoringSettings
+from recipes.stage import Stage
+from recipes.stage_baseline import BaselineStage
+from recipes.stage_bounds import BoundStage
+from recipes.stage_divergences import write_divergences
+from recipes.stage_embeddings import embed_responses, embed_samples
+from recipes.stage_estimator import adopt_estimator, make_estimator
+from recipes.stage_likelihoods import Column, LikelihoodStage
+from recipes.stage_scores import ScoredMethod, ScoreStage
+from scoring.embeddings import SentenceEmbedder
+from scoring.estimator import read_estimator
+from scoring.models.resolver import locate_model
+
+
+@dataclass(frozen=True)
+class ScoringInputs:
+    """What is scored, and how."""
+
+    estimator: EstimatorRecipe | Path
+    """A recipe of an estimator to make, or the directory of one that exists."""
+    templates: str | None
+    template_hash: str
+    train: Sequence[Sample]
+    whole_test: Mapping[str, Sequence[Sample]]
+    """All test samples of the chosen subsets."""
+    test: Mapping[str, Sequence[Sample]]
+    """Those drawn to be answered and scored."""
+    settings: ScoringSettings
+    seed: int
+
+
+@dataclass(frozen=True)
+class ResponseSource:
+    """A method's responses as the plan knows them before they are there."""
+
+    scored: ScoredMethod
+    responses: Path
+    key: str
+    """Hash of what the responses depend on."""
+
+
+@dataclass(frozen=True)
+class ScoringPlanner:
+    """Makes the stages from responses to scores."""
+
+    inputs: ScoringInputs
+    compute: Compute
+    store: RunStore
+    progress: Progress
+
+    def stages(self, sources: Sequence[ResponseSource]) -> list[Stage]:
+        """Return the stages: estimator, likelihoods, scores, embeddings, divergences, bounds, baseline if wanted."""
+        estimator = self._estimator()
+        likelihoods = self._likelihoods(estimator, sources)
+        scores = self._scores(estimator, likelihoods, sources)
+        samples = self._sample_embeddings()
+        answers = {source.scored.column: self._response_embeddings(source) for source in sources}
+        divergences = self._divergences(samples)
+        made = {stage.name: stage for stage in (estimator, likelihoods, scores, samples, divergences)}
+        bounds = self._bounds(made, answers, sources)
+        stages = [estimator, likelihoods, scores, samples, *answers.values(), divergences, bounds]
+        wanted = self.inputs.settings.gaussian_baseline
+        return [*stages, self._baseline(samples, answers, sources)] if wanted else stages
+
+    def folder(self, stage: Stage) -> Path:
+        """Return the folder of a stage."""
+        return self.store.stage_folder(stage.name, stage.key)
+
+    def key(self, kind: str, parts: Sequence[object], seed: int = 0) -> str:
+        """Hash what a stage depends on, with device, number format, threads and package versions."""
+        return content_key([kind, list(parts), seed, asdict(self.compute), package_versions()])
+
+    def _estimator(self) -> Stage:
+        source = self.inputs.estimator
+        if isinstance(source, EstimatorRecipe):
+            location = locate_model(source.model)
+            parts = [source.model_dump(), location.fingerprint, self.inputs.template_hash]
+            return Stage(
+                "estimator", self.key("estimator", parts), partial(make_estimator, source, self.inputs.templates)
+            )
+        key = self.key("estimator", [read_estimator(source).content_hash])
+        return Stage("estimator", key, partial(adopt_estimator, source))
+
+    def _likelihoods(self, estimator: Stage, sources: Sequence[ResponseSource]) -> Stage:
+        work = LikelihoodStage(
+            estimator_folder=self.folder(estimator),
+            columns=[Column(source.scored.column, source.responses) for source in sources],
+            test=self.inputs.test,
+            settings=self.inputs.settings,
+            seed=self.inputs.seed,
+            compute=self.compute,
+            run_folder=self.store.folder,
+            progress=self.progress,
+        )
+        settings = self.inputs.settings.model_dump(include={"batch_tokens", "arithmetic", "pairs"})
+        parts = [estimator.key, settings, self._test_hashes, [[s.scored.column, s.key] for s in sources]]
+        return Stage("likelihoods", self.key("likelihoods", parts, self.inputs.seed), work)
+
+    def _scores(self, estimator: Stage, likelihoods: Stage, sources: Sequence[ResponseSource]) -> Stage:
+        work = ScoreStage(
+            estimator_folder=self.folder(estimator),
+            likelihoods_folder=self.folder(likelihoods),
+            run_folder=self.store.folder,
+            methods=[source.scored for source in sources],
+            test=self.inputs.test,
+            settings=self.inputs.settings,
+            seed=self.inputs.seed,
+        )
+        parts = [likelihoods.key, self.inputs.settings.resamples, [asdict(source.scored) for source in sources]]
+        return Stage("scores", self.key("scores", parts, self.inputs.seed), work)
+
+    @cached_property
+    def _embedder(self) -> SentenceEmbedder:
+        return SentenceEmbedder(self.inputs.settings.embedding, device=self.compute.device)
+
+    def _sample_embeddings(self) -> Stage:
+        whole = [sample for samples in self.inputs.whole_test.values() for sample in samples]
+        work = partial(embed_samples, self._embedder, self.inputs.train, whole, self.progress)
+        parts = [self._embedder.location.fingerprint, _hashes(self.inputs.train), _hashes(whole)]
+        return Stage("embeddings/samples", self.key("embeddings", parts), work)
+
+    def _response_embeddings(self, source: ResponseSource) -> Stage:
+        drawn = [sample for samples in self.inputs.test.values() for sample in samples]
+        work = partial(embed_responses, self._embedder, source.responses, drawn, self.progress)
+        parts = [self._embedder.location.fingerprint, source.key, _hashes(drawn)]
+        return Stage(f"embeddings/{source.scored.column}", self.key("embeddings", parts), work)
+
+    def _divergences(self, samples: Stage) -> Stage:
+        work = partial(
+            write_divergences,
+            self.folder(samples),
+            len(self.inputs.train),
+            self.inputs.whole_test,
+            self.inputs.settings.embedding,
+            self.inputs.seed,
+            self.progress,
+        )
+        return Stage("divergences", self.key("divergences", [samples.key], self.inputs.seed), work)
+
+    def _bounds(
+        self, made: Mapping[str, Stage], answers: Mapping[str, Stage], sources: Sequence[ResponseSource]
+    ) -> Stage:
+        work = BoundStage(
+            estimator_folder=self.folder(made["estimator"]),
+            scores_folder=self.folder(made["scores"]),
+            divergences_folder=self.folder(made["divergences"]),
+            likelihoods_folder=self.folder(made["likelihoods"]),
+            sample_embeddings=self.folder(made["embeddings/samples"]),
+            response_embeddings={column: self.folder(stage) for column, stage in answers.items()},
+            run_folder=self.store.folder,
+            methods=[source.scored for source in sources],
+            n_train=len(self.inputs.train),
+            whole_test=self.inputs.whole_test,
+            test=self.inputs.test,
+            settings=self.inputs.settings,
+            seed=self.inputs.seed,
+        )
+        depends = [
+            made["scores"].key,
+            made["divergences"].key,
+            [stage.key for stage in answers.values()],
+            self.inputs.settings.h_hat,
+        ]
+        return Stage("bounds", self.key("bounds", depends, self.inputs.seed), work)
+
+    def _baseline(self, samples: Stage, answers: Mapping[str, Stage], sources: Sequence[ResponseSource]) -> Stage:
+        work = BaselineStage(
+            sample_embeddings=self.folder(samples),
+            response_embeddings={column: self.folder(stage) for column, stage in answers.items()},
+            methods=[source.scored for source in sources],
+            train=self.inputs.train,
+            whole_test=self.inputs.whole_test,
+            test=self.inputs.test,
+            settings=self.inputs.settings,
+            seed=self.inputs.seed,
+        )
+        settings = self.inputs.settings.model_dump(include={"arithmetic", "pairs", "resamples"})
+        depends = [samples.key, [stage.key for stage in answers.values()], self._test_hashes, settings]
+        return Stage("baseline", self.key("baseline", depends, self.inputs.seed), work)
+
+    @cached_property
+    def _test_hashes(self) -> dict[str, list[str]]:
+        return {key: _hashes(samples) for key, samples in self.inputs.test.items()}
+
+
+def _hashes(samples: Sequence[Sample]) -> list[str]:
+    return [sample.content_hash for sample in samples]

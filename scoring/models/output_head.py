@@ -1,0 +1,65 @@
+"""Log-probabilities of chosen tokens from hidden states, without a whole tokens x vocabulary array.
+
+The output layer runs on a few positions at a time, and float32 is made for fewer still, so that the log-sum-exp
+works on what lies in the processor's cache.
+"""
+
+from typing import Any
+
+import torch
+
+HEAD_CHUNK = 64
+"""Positions that the output layer sees at a time."""
+FLOAT_CHUNK = 16
+"""Positions reduced in float32 at a time."""
+PROBE_TOKENS = 4
+
+
+class OutputHead:
+    """The last part of a causal language model: from hidden states to log-probabilities.
+
+    Some architectures do more to the logits than multiply by the output layer (soft caps, scales). A probe tells:
+    where the output layer alone does not give the model's logits, the model's own are used, whole for one batch in
+    the model's number format.
+    """
+
+    def __init__(self, model: Any) -> None:  # noqa: ANN401 - a transformers causal LM
+        """Take the model apart and check the parts on a probe."""
+        self.model = model
+        self.body = model.get_decoder()
+        self.layer = model.get_output_embeddings()
+        self.in_chunks = self._parts_agree()
+
+    def log_probs(
+        self,
+        inputs_B_T: torch.Tensor,
+        targets_B_T: torch.Tensor,
+        chosen_B_T: torch.Tensor,
+        **past: Any,  # noqa: ANN401 - passed through to the model
+    ) -> torch.Tensor:
+        """Return log p of the targets at the chosen places, nats, float32, row by row in one dimension."""
+        targets = targets_B_T[chosen_B_T]
+        if self.in_chunks:
+            hidden = self.body(inputs_B_T, **past)[0][chosen_B_T]
+            pieces = zip(torch.split(hidden, HEAD_CHUNK), torch.split(targets, HEAD_CHUNK), strict=True)
+            return torch.cat([token_log_probs(self.layer(states), ids) for states, ids in pieces])
+        return token_log_probs(self.model(inputs_B_T, **past).logits[chosen_B_T], targets)
+
+    def _parts_agree(self) -> bool:
+        if self.body is None or self.body is self.model or self.layer is None:
+            return False
+        ids = torch.arange(PROBE_TOKENS, device=self.layer.weight.device)[None]
+        with torch.inference_mode():
+            whole = self.model(ids, use_cache=False).logits
+            parts = self.layer(self.body(ids, use_cache=False)[0])
+        return whole.shape == parts.shape and torch.equal(whole, parts)
+
+
+def token_log_probs(logits_T_V: torch.Tensor, ids_T: torch.Tensor) -> torch.Tensor:
+    """Return log p of each token in nats, float32."""
+    pieces = zip(torch.split(logits_T_V, FLOAT_CHUNK), torch.split(ids_T, FLOAT_CHUNK), strict=True)
+    return torch.cat([_reduce(logits.float(), ids) for logits, ids in pieces])
+
+
+def _reduce(logits_T_V: torch.Tensor, ids_T: torch.Tensor) -> torch.Tensor:
+    return logits_T_V.gather(1, ids_T[:, None])[:, 0] - logits_T_V.logsumexp(dim=1)
