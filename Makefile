@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all lint setup clean
+.PHONY: demo test test-all bench lint setup clean
 
 demo: $(READY)
 	$(BIN)/rpm-methods compare demo --out runs/demo
@@ -14,6 +14,9 @@ test: $(READY)
 
 test-all: $(READY) lint
 	$(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python -m scoring.bench
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,11 +1,7 @@
-"""What a run ran on: package versions, git revision, device, threads, peak memory."""
+"""What a run ran on: package versions, git revision, device, threads."""
 
-import ctypes
-import gc
 import os
-import resource
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,32 +71,3 @@ def git_revision() -> str | None:
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def release_memory() -> None:
-    """Give memory that is no longer used back to the system, so that one stage's peak does not add to the next's."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
-
-
-def reset_peak_memory() -> None:
-    """Begin a new measurement of peak memory where the system can (Linux); elsewhere peaks are the process's."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def peak_memory_bytes() -> int:
-    """Return the most memory held since the last reset, in bytes of resident memory."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024

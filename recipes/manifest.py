@@ -1,13 +1,15 @@
 """`manifest.json`: everything needed to say how a table came about, and to make it again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.run_store import content_key, write_json
+from benchmark.sample import Sample
 from recipes.comparison import Comparison
 from recipes.environment import Compute, git_revision, package_versions
-from recipes.schema import EstimatorRecipe
+from recipes.schema import EstimatorRecipe, ScoreSettings
+from recipes.scoring_plan import ScoringInputs
 from recipes.stage import StageRecord
 from rpm_methods.registry import methods
 from scoring.estimator import EstimatorDescription
@@ -17,7 +19,7 @@ from scoring.models.resolver import locate_model
 FORMAT_VERSION = 1
 
 
-def write_manifest(
+def write_comparison_manifest(
     folder: Path,
     comparison: Comparison,
     compute: Compute,
@@ -25,33 +27,88 @@ def write_manifest(
     estimator: EstimatorDescription,
     responses: dict[str, str],
 ) -> None:
-    """Write the manifest of a finished run; `responses` maps each method's name in the run to its file."""
-    source = comparison.estimator
+    """Write the manifest of a comparison; `responses` maps each method's name in the run to its file."""
     used = {recipe.method for recipe in comparison.recipes}
     models = {recipe.base_model for recipe in comparison.recipes} | {estimator.base_model}
+    recipes = [recipe.model_dump(mode="json") for recipe in comparison.recipes]
+    specs = {name: asdict(method.spec) for name, method in methods().items() if name in used}
+    facts = {
+        "recipes": recipes,
+        "estimator_source": _source(comparison.estimator),
+        "methods": specs,
+        "caution": comparison.shared.caution,
+        "seed": comparison.shared.seed,
+        "responses": responses,
+        "hashes": {
+            "templates": comparison.renderer.content_hash(),
+            **_sample_hashes(comparison.train, comparison.test),
+            "models": {name: locate_model(name).fingerprint for name in sorted(models)},
+        },
+    }
+    _write(folder, facts, comparison.train, comparison.test, compute, records, estimator)
+
+
+def write_score_manifest(
+    folder: Path,
+    inputs: ScoringInputs,
+    methods: Sequence[str],
+    settings: ScoreSettings,
+    compute: Compute,
+    records: Sequence[StageRecord],
+    estimator: EstimatorDescription,
+) -> None:
+    """Write the manifest of responses made elsewhere; `methods` are their names, in the order of the file."""
+    models = [estimator.base_model, settings.scoring.embedding]
+    facts = {
+        "recipes": [],
+        "settings": settings.model_dump(mode="json"),
+        "estimator_source": _source(inputs.estimator),
+        "methods": {name: {"name": name, "label": name, "order": place} for place, name in enumerate(methods)},
+        "caution": "",
+        "seed": settings.seed,
+        "responses": {name: f"responses/{name}.jsonl" for name in methods},
+        "hashes": {
+            **_sample_hashes(inputs.train, inputs.test),
+            "models": {name: locate_model(name).fingerprint for name in models},
+        },
+    }
+    _write(folder, facts, inputs.train, inputs.test, compute, records, estimator)
+
+
+def _write(
+    folder: Path,
+    facts: Mapping[str, object],
+    train: Sequence[Sample],
+    test: Mapping[str, Sequence[Sample]],
+    compute: Compute,
+    records: Sequence[StageRecord],
+    estimator: EstimatorDescription,
+) -> None:
+    """Write what is asked for with what every manifest has."""
     write_json(
         folder / "manifest.json",
         {
             "format_version": FORMAT_VERSION,
-            "recipes": [recipe.model_dump(mode="json") for recipe in comparison.recipes],
-            "estimator_source": source.model_dump(mode="json") if isinstance(source, EstimatorRecipe) else str(source),
+            **facts,
             "estimator": {**asdict(estimator), "label": estimator.label},
-            "methods": {name: asdict(method.spec) for name, method in methods().items() if name in used},
-            "caution": comparison.shared.caution,
-            "seed": comparison.shared.seed,
-            "training_samples": [sample.sample_id for sample in comparison.train],
-            "test_samples": {key: [s.sample_id for s in rows] for key, rows in comparison.test.items()},
-            "hashes": {
-                "templates": comparison.renderer.content_hash(),
-                "training_samples": content_key([sample.content_hash for sample in comparison.train]),
-                "test_samples": content_key([sample.content_hash for sample in comparison.test_samples]),
-                "models": {name: locate_model(name).fingerprint for name in sorted(models)},
-            },
+            "training_samples": [sample.sample_id for sample in train],
+            "test_samples": {key: [s.sample_id for s in rows] for key, rows in test.items()},
             "package_versions": package_versions(),
             "git_revision": git_revision(),
             "device": device_name(compute.device),
             "compute": asdict(compute),
-            "responses": responses,
             "stages": [asdict(record) for record in records],
         },
     )
+
+
+def _source(estimator: EstimatorRecipe | Path) -> object:
+    return estimator.model_dump(mode="json") if isinstance(estimator, EstimatorRecipe) else str(estimator)
+
+
+def _sample_hashes(train: Sequence[Sample], test: Mapping[str, Sequence[Sample]]) -> dict[str, str]:
+    tested = [sample.content_hash for samples in test.values() for sample in samples]
+    return {
+        "training_samples": content_key([sample.content_hash for sample in train]),
+        "test_samples": content_key(tested),
+    }

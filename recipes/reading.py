@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -13,6 +13,8 @@ from recipes.schema import KINDS, ComparisonRecipe, MethodRecipe, Recipe
 from recipes.yaml_origins import KeyPath, TracedMapping, parse_yaml, read_traced
 from rpm_methods.method import MethodConfig
 from rpm_methods.registry import methods
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
 def read_recipes(names: list[str], overrides: list[str]) -> list[tuple[Path, Recipe]]:
@@ -71,6 +73,19 @@ def read_recipe(path: Path, over: TracedMapping, mistakes: list[Mistake]) -> Rec
     if isinstance(recipe, MethodRecipe):
         return _check_method(recipe, traced, mistakes)
     return recipe  # type: ignore[return-value]
+
+
+def read_settings(model: type[SettingsT], overrides: list[str]) -> SettingsT:
+    """Return settings made of `a.b=c` assignments alone.
+
+    Raises:
+        UserMistakes: all assignments that are wrong.
+    """
+    mistakes: list[Mistake] = []
+    settings = _validate(model, _parse_overrides(overrides, mistakes), (), mistakes)
+    if mistakes or settings is None:
+        raise UserMistakes(mistakes)
+    return settings  # type: ignore[return-value]
 
 
 def _find(names: list[str], mistakes: list[Mistake]) -> list[Path]:

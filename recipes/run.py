@@ -1,35 +1,21 @@
 """Run a comparison from recipes to tables."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.progress import Progress
-from benchmark.run_store import RunStore, disk_errors
+from benchmark.run_store import RunStore
 from recipes.comparison import Comparison
 from recipes.environment import settle_compute
-from recipes.manifest import write_manifest
+from recipes.manifest import write_comparison_manifest
 from recipes.plan import Planner
+from recipes.publishing import publish, publish_scores
 from recipes.stage import StageRecord, run_stages
-from recipes.stage_baseline import BASELINE
-from recipes.stage_bounds import BOUNDS
-from recipes.stage_divergences import DIVERGENCES
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_responses import RESPONSES
-from recipes.stage_scores import DIFFERENCES, REMI, REMID
 from reports.table20 import write_table20
 from scoring.estimator import read_estimator
-
-SCORE_FILES = (
-    ("scores", REMI),
-    ("scores", REMID),
-    ("scores", DIFFERENCES),
-    ("divergences", DIVERGENCES),
-    ("bounds", BOUNDS),
-    ("baseline", BASELINE),
-)
-"""What a stage gives to `scores/`."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +43,8 @@ def run_comparison(
     names = [planner.name(recipe) for recipe in comparison.recipes]
     responses = {name: f"responses/{name}.jsonl" for name in names}
     for name in names:
-        _publish(folders[f"responses/{name}"] / RESPONSES, out / responses[name])
-    for stage, name in SCORE_FILES:
-        if stage in folders:
-            _publish(folders[stage] / name, out / "scores" / name)
+        publish(folders[f"responses/{name}"] / RESPONSES, out / responses[name])
+    publish_scores(folders, out)
     description = read_estimator(folders["estimator"] / ESTIMATOR).description
-    write_manifest(out, comparison, compute, records, description, responses)
+    write_comparison_manifest(out, comparison, compute, records, description, responses)
     return FinishedRun(out, records, write_table20(out))
-
-
-def _publish(source: Path, target: Path) -> None:
-    """Copy a stage's result to the stable place where others read it."""
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.tmp")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.subsets import SUBSET_KEYS
 
@@ -55,6 +55,12 @@ class ScoringSettings(Section):
     token_log_probs: bool = False
     """Whether to write log p of every token of every response (`scores/tokens.jsonl`)."""
 
+    @model_validator(mode="after")
+    def _tokens_are_the_responses_own(self) -> "ScoringSettings":
+        if self.token_log_probs and self.arithmetic == "released":
+            raise ValueError("token_log_probs needs arithmetic exact: the released one scores other tokens")
+        return self
+
 
 class ComputeSettings(Section):
     """Where and in which number format to compute."""
@@ -63,6 +69,14 @@ class ComputeSettings(Section):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     """Threads of CPU work; null takes one a core that this process may use."""
+
+
+class ScoreSettings(Section):
+    """What `rpm-methods score` can be told by `--set`."""
+
+    scoring: ScoringSettings = ScoringSettings()
+    compute: ComputeSettings = ComputeSettings()
+    seed: int = 42
 
 
 class MethodRecipe(Section):

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmark.progress import Progress
 from benchmark.run_store import RunStore, content_key
 from benchmark.sample import Sample
+from recipes.columns import Column
 from recipes.environment import Compute, package_versions
 from recipes.schema import EstimatorRecipe, ScoringSettings
 from recipes.stage import Stage
@@ -16,8 +17,9 @@ from recipes.stage_bounds import BoundStage
 from recipes.stage_divergences import write_divergences
 from recipes.stage_embeddings import embed_responses, embed_samples
 from recipes.stage_estimator import adopt_estimator, make_estimator
-from recipes.stage_likelihoods import Column, LikelihoodStage
+from recipes.stage_likelihoods import LikelihoodStage
 from recipes.stage_scores import ScoredMethod, ScoreStage
+from recipes.stage_tokens import write_tokens
 from scoring.embeddings import SentenceEmbedder
 from scoring.estimator import read_estimator
 from scoring.models.resolver import locate_model
@@ -60,7 +62,7 @@ class ScoringPlanner:
     progress: Progress
 
     def stages(self, sources: Sequence[ResponseSource]) -> list[Stage]:
-        """Return the stages: estimator, likelihoods, scores, embeddings, divergences, bounds, baseline if wanted."""
+        """Return the stages: estimator, likelihoods, scores, embeddings, divergences, bounds, what was asked for."""
         estimator = self._estimator()
         likelihoods = self._likelihoods(estimator, sources)
         scores = self._scores(estimator, likelihoods, sources)
@@ -70,8 +72,11 @@ class ScoringPlanner:
         made = {stage.name: stage for stage in (estimator, likelihoods, scores, samples, divergences)}
         bounds = self._bounds(made, answers, sources)
         stages = [estimator, likelihoods, scores, samples, *answers.values(), divergences, bounds]
-        wanted = self.inputs.settings.gaussian_baseline
-        return [*stages, self._baseline(samples, answers, sources)] if wanted else stages
+        if self.inputs.settings.gaussian_baseline:
+            stages.append(self._baseline(samples, answers, sources))
+        if self.inputs.settings.token_log_probs:
+            stages.append(self._tokens(estimator, likelihoods, sources))
+        return stages
 
     def folder(self, stage: Stage) -> Path:
         """Return the folder of a stage."""
@@ -95,7 +100,7 @@ class ScoringPlanner:
     def _likelihoods(self, estimator: Stage, sources: Sequence[ResponseSource]) -> Stage:
         work = LikelihoodStage(
             estimator_folder=self.folder(estimator),
-            columns=[Column(source.scored.column, source.responses) for source in sources],
+            columns=_columns(sources),
             test=self.inputs.test,
             settings=self.inputs.settings,
             seed=self.inputs.seed,
@@ -189,6 +194,11 @@ class ScoringPlanner:
         depends = [samples.key, [stage.key for stage in answers.values()], self._test_hashes, settings]
         return Stage("baseline", self.key("baseline", depends, self.inputs.seed), work)
 
+    def _tokens(self, estimator: Stage, likelihoods: Stage, sources: Sequence[ResponseSource]) -> Stage:
+        folders = self.folder(estimator), self.folder(likelihoods), self.store.folder
+        work = partial(write_tokens, *folders, _columns(sources), self.inputs.test)
+        return Stage("tokens", self.key("tokens", [likelihoods.key]), work)
+
     @cached_property
     def _test_hashes(self) -> dict[str, list[str]]:
         return {key: _hashes(samples) for key, samples in self.inputs.test.items()}
@@ -196,3 +206,7 @@ class ScoringPlanner:
 
 def _hashes(samples: Sequence[Sample]) -> list[str]:
     return [sample.content_hash for sample in samples]
+
+
+def _columns(sources: Sequence[ResponseSource]) -> list[Column]:
+    return [Column(source.scored.column, source.responses) for source in sources]

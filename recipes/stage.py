@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmark.run_store import DONE, RunStore, read_json, write_json
-from recipes.environment import peak_memory_bytes, release_memory, reset_peak_memory
+from scoring.models.memory import peak_memory_bytes, release_memory, reset_peak_memory
 
 
 @dataclass(frozen=True)

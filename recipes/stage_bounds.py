@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from benchmark.run_store import read_json, write_json
 from benchmark.sample import Sample
 from benchmark.subsets import subset
+from recipes.columns import GOLDEN
 from recipes.schema import ScoringSettings
 from recipes.stage import StageReport
 from recipes.stage_divergences import DIVERGENCES, component_vectors
 from recipes.stage_embeddings import COMPONENTS, VECTORS, load_vectors
 from recipes.stage_estimator import ESTIMATOR
-from recipes.stage_likelihoods import BLOCKS, GOLDEN
+from recipes.stage_likelihoods import BLOCKS
 from recipes.stage_scores import ID, REMID, ScoredMethod, interval_fields
 from scoring.block_files import BlockFiles
 from scoring.bound_forms import BoundEstimate, Shift, calibrated_form, corrected_form, theorem_form

@@ -8,11 +8,11 @@ alone, equal responses are scored once, and a row of pairs that is made is kept.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmark.progress import Progress
-from benchmark.run_store import content_key, read_jsonl, write_json
+from benchmark.run_store import content_key, write_json
 from benchmark.sample import Sample
+from recipes.columns import Column, all_candidates
 from recipes.environment import Compute, package_versions
 from recipes.schema import ScoringSettings
 from recipes.stage import StageReport
@@ -26,20 +26,6 @@ from scoring.pair_matrix import CandidateResponse
 
 BLOCKS = "blocks.json"
 """Column name -> subset -> folder of its block, relative to the run directory."""
-GOLDEN = "golden"
-"""Name of the golden responses' column."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A method's responses: what they are called in this run, and the file that holds them."""
-
-    name: str
-    responses: Path
-
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """Return the rows of the file by sample ID."""
-        return {row["sample_id"]: row for row in read_jsonl(self.responses)}
 
 
 @dataclass(frozen=True)
@@ -58,7 +44,7 @@ class LikelihoodStage:
     def __call__(self, folder: Path) -> StageReport:
         """Score every pair that has no likelihood yet, each input encoded once for all columns."""
         estimator = read_estimator(self.estimator_folder / ESTIMATOR)
-        responses = self._candidates()
+        responses = all_candidates(self.columns, [sample for samples in self.test.values() for sample in samples])
         work = {key: self._subset(key, estimator, responses) for key in self.test}
         tokens = self._score(estimator, list(work.values()))
         blocks = {
@@ -84,19 +70,6 @@ class LikelihoodStage:
             lm = load_causal_lm(estimator.base_location(), dtype=self.compute.dtype, device=self.compute.device)
             scorer = LikelihoodScorer(lm, batch_tokens=self.settings.batch_tokens)
             return sum(subset.score(scorer, estimator, advance) for subset in unfinished)
-
-    def _candidates(self) -> dict[str, dict[str, CandidateResponse]]:
-        """Return the responses of each column by sample ID; one cut by the length limit gets no end-of-turn token."""
-        samples = [sample for samples in self.test.values() for sample in samples]
-        found = {
-            GOLDEN: {sample.sample_id: CandidateResponse(sample.golden_response, ended=True) for sample in samples}
-        }
-        for column in self.columns:
-            found[column.name] = {
-                key: CandidateResponse(row["response"], ended=row["finish_reason"] in ("stop", None))
-                for key, row in column.rows().items()
-            }
-        return found
 
     def _subset(
         self, key: str, estimator: Estimator, candidates: Mapping[str, Mapping[str, CandidateResponse]]

@@ -8,10 +8,11 @@ from pathlib import Path
 from benchmark.run_store import read_json, write_json
 from benchmark.sample import Sample
 from benchmark.subsets import subset
+from recipes.columns import GOLDEN
 from recipes.schema import ScoringSettings
 from recipes.stage import StageReport
 from recipes.stage_estimator import ESTIMATOR
-from recipes.stage_likelihoods import BLOCKS, GOLDEN
+from recipes.stage_likelihoods import BLOCKS
 from recipes.subset_pairs import subset_negatives
 from scoring.block_files import BlockFiles
 from scoring.clusters import SampleClusters

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from benchmark.subsets import SUBSETS
 
 UNIT = "nats_per_token"
 """The paper's scale."""
-Key = tuple[str, str]
-"""(base model, method)"""
+Key = tuple[str | None, str]
+"""(base model, method); no base model for responses made elsewhere."""
+FEW_CLUSTERS = 20
+"""Clusters below which an interval is marked unreliable; see docs/validation.md."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Table20:
     labels: dict[str, str]
     notes: list[str]
 
-    def best(self, base_model: str, column: int) -> float | None:
+    def best(self, base_model: str | None, column: int) -> float | None:
         """Return the highest value of a column among the methods on one base model."""
         values = [v[column] for (base, _), v in self.rows.items() if base == base_model]
         return max((value for value in values if value is not None), default=None)
@@ -52,7 +55,7 @@ def build_table20(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> Tab
     keys = dict.fromkeys((row["base_model"], row["method"]) for row in chosen)
     specs = manifest["methods"]
     rows: dict[Key, list[float | None]] = {}
-    for base, method in sorted(keys, key=lambda key: (key[0], specs[key[1]]["order"])):
+    for base, method in sorted(keys, key=lambda key: (key[0] or "", specs[key[1]]["order"])):
         cells = [values.get((base, method, column)) for column in columns]
         whole = [cell for cell in cells if cell is not None]
         rows[base, method] = [*cells, sum(whole) / len(whole) if len(whole) == len(cells) else None]
@@ -66,7 +69,7 @@ def as_markdown(table: Table20) -> str:
     body = []
     for (base, method), cells in table.rows.items():
         shown = [_bold(cell, table.best(base, column)) for column, cell in enumerate(cells)]
-        body.append([*([base] if several else []), table.labels[method], *shown])
+        body.append([*([base or "–"] if several else []), table.labels[method], *shown])
     heads = [*(["Base model"] if several else []), "Method", *_headings(table)]
     text = tabulate(body, headers=heads, tablefmt="github", disable_numparse=True, stralign="right")
     notes = "\n".join(f"- {note}" for note in table.notes)
@@ -79,7 +82,7 @@ def as_csv(table: Table20) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["base_model", "method", *table.columns, "average"])
     for (base, method), cells in table.rows.items():
-        writer.writerow([base, method, *("" if cell is None else repr(cell) for cell in cells)])
+        writer.writerow([base or "", method, *("" if cell is None else repr(cell) for cell in cells)])
     return buffer.getvalue()
 
 
@@ -88,10 +91,14 @@ def as_latex(table: Table20) -> str:
     body = []
     for (base, method), cells in table.rows.items():
         shown = [_bold(cell, table.best(base, i), r"\textbf{", "}") for i, cell in enumerate(cells)]
-        body.append([base.replace("_", r"\_"), table.labels[method], *shown])
+        body.append([_tex(base or "–"), _tex(table.labels[method]), *shown])
     heads = ["Base model", "Method", *_headings(table)]
     text = tabulate(body, headers=heads, tablefmt="latex_raw", disable_numparse=True, stralign="right")
     return "".join(f"% {note}\n" for note in table.notes) + str(text) + "\n"
+
+
+def _tex(text: str) -> str:
+    return re.sub(r"([_&%#$])", r"\\\1", text)
 
 
 def _headings(table: Table20) -> list[str]:
@@ -113,18 +120,43 @@ def _notes(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> list[str]:
     notes += [
         "R-EMI in nats a token, higher is better; columns as in the paper's Table 20 (ID, user, character and "
         "dialogue shift); best of each column in bold.",
-        f"Estimator: {manifest['estimator']['label']}; arithmetic: {', '.join({r['arithmetic'] for r in scores})}.",
-        f"Samples a subset: {_span(sizes)}; no intervals are computed.",
+        f"Estimator: {manifest['estimator']['label']}; {_arithmetic(scores)}.",
+        f"Samples a subset: {_span(sizes)}; {_interval_note(scores)}.",
     ]
     unscored = {
         (base, method): sum(row["n_unscored"] for row in scores if (row["base_model"], row["method"]) == (base, method))
         for base, method in dict.fromkeys((row["base_model"], row["method"]) for row in scores)
     }
-    notes += [f"Unscored samples of {method} on {base}: {n}." for (base, method), n in unscored.items() if n]
+    notes += [
+        f"Unscored samples of {method}{f' on {base}' if base else ''}: {n}."
+        for (base, method), n in unscored.items()
+        if n
+    ]
     for stage in manifest["stages"]:
         if stage["name"].startswith("responses/"):
             notes += _answer_notes(stage["name"].removeprefix("responses/"), stage["counts"])
     return notes
+
+
+def _arithmetic(scores: list[dict[str, Any]]) -> str:
+    """Say which arithmetic made the numbers, and loudly so where it is not this project's own."""
+    pairs = ", ".join(sorted({row["pairs"] for row in scores}))
+    if any(row["arithmetic"] == "released" for row in scores):
+        return f"ARITHMETIC OF THE RELEASED CODE, its faults included (negatives: {pairs})"
+    return f"arithmetic: exact (negatives: {pairs})"
+
+
+def _interval_note(scores: list[dict[str, Any]]) -> str:
+    """Say how wide the 95 % intervals are and how many of them can be relied on."""
+    known = [row for row in scores if row["ci_low"] is not None]
+    if not known:
+        return "no intervals: too few samples or clusters"
+    halves = sorted((row["ci_high"] - row["ci_low"]) / 2 for row in known)
+    unreliable = sum(not row["interval_reliable"] for row in known)
+    note = f"95 % intervals (scores/remi.json) are +-{halves[0]:.3f} to +-{halves[-1]:.3f} nats a token"
+    if not unreliable:
+        return note
+    return f"{note}; {unreliable} of {len(known)} are unreliable, with fewer than {FEW_CLUSTERS} personas or characters"
 
 
 def _answer_notes(method: str, counts: dict[str, int]) -> list[str]:

@@ -21,6 +21,8 @@ from scoring.resamples import Resamples, linear_resamples
 HHatRule = Literal["max", "q95"]
 MINIMUM_SAMPLES = 3
 """Below this no term is estimated."""
+SMALLEST_ROOTED = 1e-6
+"""Below this a divergence is zero but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,10 @@ def shift_resamples(
 
 
 def root_resamples(resamples: Resamples, value: float, power: float) -> Resamples | None:
-    """Return first-order resamples of value ** power, given those of the value; None where it is not positive.
+    """Return first-order resamples of value ** power, given those of the value; None where it is nearly zero.
 
     There the derivative of a root is infinite, so that no interval can be given.
     """
-    if value <= 0.0:
+    if value < SMALLEST_ROOTED:
         return None
     return Resamples(value**power, power * value ** (power - 1.0) * resamples.deviations_3_B)

@@ -23,8 +23,7 @@ class Continuation:
 
 def encode_response(lm: CausalLM, text: str, *, ended: bool) -> Continuation:
     """Return the tokens of a response that are scored: its text, and the end-of-turn token where it ended itself."""
-    ids = lm.chat.encode_text(text)
-    return Continuation((*ids, lm.chat.end_of_turn_id) if ended else tuple(ids))
+    return Continuation(tuple(lm.chat.encode_answer(text, ended=ended)))
 
 
 class LikelihoodScorer:

@@ -102,13 +102,13 @@ def test_a_changed_byte_is_noticed_or_changes_nothing(uninterrupted: BlockFiles)
     path = uninterrupted.folder / "block.npz"
     content = path.read_bytes()
     noticed = 0
-    for place in range(len(content)):
+    for place in range(0, len(content), 3):
         path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
         try:
             assert same_block(uninterrupted.load(), stack_rows(ROWS))
         except RunFailure:
             noticed += 1
-    assert noticed > len(content) / 2
+    assert noticed > len(content) / 6
 
 
 def test_no_block_at_all_is_a_failed_run(tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ def test_a_group_gets_the_same_bits_whatever_groups_are_beside_it(
 ) -> None:
     scorer = LikelihoodScorer(tiny_lm, batch_tokens=batch_tokens)
     (alone,) = scorer.token_log_probs(prefix, [responses[:3]])
-    for neighbours in ([responses], [responses[3:], [responses[0]]], [[]]):
+    others: list[list[list[Continuation]]] = [[responses], [responses[3:], [responses[0]]], [[]]]
+    for neighbours in others:
         beside = scorer.token_log_probs(prefix, [*neighbours, responses[:3]])[-1]
         assert all(np.array_equal(a, b) for a, b in zip(alone, beside, strict=True))
 

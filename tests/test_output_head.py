@@ -21,14 +21,16 @@ LONG = Continuation(tuple(range(40, 40 + 3 * HEAD_CHUNK + 5)))
 GEMMA = {"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 16, "attn_logit_softcapping": None}
 
 
-class WidestFloat32(TorchDispatchMode):
+class WidestFloat32(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's class is untyped
     """Notes the most rows that any float32 tensor over the vocabulary had."""
 
     def __init__(self, vocabulary: int) -> None:
-        super().__init__()
+        """Watch tensors whose last dimension is the vocabulary."""
+        super().__init__()  # type: ignore[no-untyped-call]
         self.vocabulary, self.rows = vocabulary, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        """Run one operation and look at what it made."""
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float32 and leaf.shape[-1:] == (self.vocabulary,):

@@ -1,5 +1,7 @@
 """The released code's arithmetic against a plain re-statement of it, and what it counts otherwise than ours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -27,6 +29,12 @@ PERSONAS = ["I bake.", "I keep bees. ", "I keep bees and count them. " * 4, "I s
 @pytest.fixture(scope="module")
 def prompts(renderer: PromptRenderer) -> list[Prompt]:
     return [renderer.render("policy_without_reasoning", make_sample(user_persona=text)) for text in PERSONAS]
+
+
+@pytest.fixture(scope="module")
+def bare_prompts(prompts: list[Prompt]) -> list[Prompt]:
+    """Return prompts whose answers open with no heading, so that responses differ before the counting begins."""
+    return [replace(prompt, answer_prefix="") for prompt in prompts]
 
 
 def chat_ids(lm: CausalLM, messages: list[dict[str, str]], *, generation_prompt: bool) -> list[int]:
@@ -68,6 +76,15 @@ def test_every_pair_equals_the_restatement_where_nothing_is_cut(tiny_lm: CausalL
     block = make_blocks(tiny_lm, prompts, ReleasedTokens, one=ANSWERS)["one"]
     assert (block.tokens_N_N > 0).all()
     check_against_restatement(tiny_lm, prompts, block, cut=4096)
+
+
+def test_every_pair_equals_the_restatement_where_answers_open_with_no_heading(
+    tiny_lm: CausalLM, bare_prompts: list[Prompt]
+) -> None:
+    block = make_blocks(tiny_lm, bare_prompts, ReleasedTokens, one=ANSWERS)["one"]
+    assert block.tokens_N_N[:, 2].tolist() == [0] * 4, "the short answer counts over no token"
+    assert (block.tokens_N_N[:, [0, 1, 3]] > 0).all()
+    check_against_restatement(tiny_lm, bare_prompts, block, cut=4096)
 
 
 def test_every_pair_equals_the_restatement_where_responses_are_cut_in_part_or_whole(

@@ -115,6 +115,22 @@ def test_an_architecture_that_cannot_share_a_prefix_is_refused_in_one_sentence(
         scorer.token_log_probs(prefix, [responses])
 
 
+def test_a_model_that_keeps_fewer_keys_than_tokens_is_refused(tiny_lm: CausalLM) -> None:
+    body = tiny_lm.model.get_decoder()
+
+    class Forgetful:
+        """Runs the tiny model without the first token."""
+
+        config = body.config
+
+        def __call__(self, ids_1_L: torch.Tensor, **past: Any) -> Any:  # noqa: ANN401
+            """Run all tokens but the first."""
+            return body(ids_1_L[:, 1:], **past)
+
+    with pytest.raises(RunFailure, match="Forgetful does not keep the keys of all tokens"), torch.inference_mode():
+        encode_prefix(Forgetful(), [3, 4, 5], tiny_lm.device)
+
+
 @pytest.mark.parametrize(("length", "fits"), [(60, True), (61, False), (64, False), (65, False), (66, True)])
 def test_longrope_is_scored_on_either_side_of_its_switch_and_refused_across_it(
     tiny_lm: CausalLM, prefix: list[int], length: int, fits: bool

@@ -15,6 +15,7 @@ from recipes.cli.doctor import doctor
 from recipes.cli.estimator_commands import estimator_app
 from recipes.cli.listing import list_everything
 from recipes.cli.run_commands import compare, run
+from recipes.cli.score_command import score
 
 app = typer.Typer(
     help="Compare training methods for role-playing language models.",
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command("list")(list_everything)
 app.command()(run)
 app.command()(compare)
+app.command()(score)
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(estimator_app, name="estimator")
 app.command()(doctor)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
+
+from recipes.cli.showing import show_places, show_table
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="a.b=c", help="Replace a value of the recipes; may be repeated.")
@@ -57,30 +58,8 @@ def _run(names: list[str], overrides: list[str], out: Path) -> None:
     except KeyboardInterrupt:
         console.print("\ninterrupted; the same command goes on from here")
         raise typer.Exit(130) from None
-    text = finished.table.read_text(encoding="utf-8")
-    console.print()
-    _show_table(console, text)
-    _show_places(console, out)
-
-
-def _show_table(console: Console, text: str) -> None:
-    """Print the Markdown rendered on a terminal that is wide enough, else as it is."""
-    if console.is_terminal and console.width >= 120:
-        console.print(Markdown(text))
-    else:
-        console.print(text, markup=False, soft_wrap=True)
-
-
-def _show_places(console: Console, out: Path) -> None:
-    places = (
-        (out / "tables", "the table as Markdown, CSV and LaTeX"),
-        (out / "responses", "every method's responses"),
-        (out / "scores" / "remi.json", "R-EMI with its terms"),
-        (out / "manifest.json", "recipe, versions, seeds, times"),
-    )
-    console.print("\nWhere everything lies:")
-    for path, what in places:
-        console.print(f"  {path}  {what}", markup=False, soft_wrap=True)
+    show_table(console, finished.table)
+    show_places(console, out)
 
 
 def _slug(name: str) -> str:

@@ -46,6 +46,15 @@ class ChatTokenizer:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(encoded["input_ids"])
 
+    def encode_answer(self, text: str, *, ended: bool) -> list[int]:
+        """Return the token ids of an answer's text, and the end-of-turn token where it ended by itself."""
+        ids = self.encode_text(text)
+        return [*ids, self.end_of_turn_id] if ended else ids
+
+    def spelled(self, ids: list[int]) -> list[str]:
+        """Return each token as the tokenizer spells it."""
+        return list(self.tokenizer.convert_ids_to_tokens(ids))
+
     def encode_chat(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
         """Return the token ids of a whole chat as the template writes it, markers spelled in texts included.
 
