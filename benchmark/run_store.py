@@ -114,11 +114,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     text = path.read_bytes().decode("utf-8").removesuffix("\n")
     rows = []
     for number, line in enumerate(text.split("\n") if text else [], start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise RunFailure(f"{path}:{number} is not valid JSON ({error})") from error
+        rows.append(_parse_line(path, number, line))
     return rows
+
+
+def _parse_line(path: Path, number: int, line: str | bytes) -> Any:  # noqa: ANN401 - any plain data
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise RunFailure(f"{path}:{number} is not valid JSON ({error}); delete the file to make it anew") from error
 
 
 def append_jsonl(path: Path, row: object) -> None:
@@ -132,11 +136,15 @@ def append_jsonl(path: Path, row: object) -> None:
 
 
 def read_appended_jsonl(path: Path) -> list[Any]:
-    """Return what `append_jsonl` wrote; nothing where there is no file. A last line cut by a kill is removed."""
+    """Return what `append_jsonl` wrote; nothing where there is no file. A last line cut by a kill is removed.
+
+    Raises:
+        RunFailure: another line is damaged.
+    """
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
     if lines[-1]:
         with disk_errors(path), path.open("r+b") as file:
             file.truncate(path.stat().st_size - len(lines[-1]))
-    return [json.loads(line) for line in lines[:-1]]
+    return [_parse_line(path, number, line) for number, line in enumerate(lines[:-1], start=1)]

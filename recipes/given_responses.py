@@ -2,16 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import Mistake, UserMistakes, nearest
+from benchmark.errors import Mistake, UserMistakes
 from benchmark.sample import Benchmark, Sample
 
 FINISH_REASONS = ("stop", "length", "prompt_too_long", None)
 KNOWN = ("sample_id", "method", "response", "reasoning", "finish_reason")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _METHOD_NAME = re.compile(r"\w[\w .+-]{0,79}")
 
 
@@ -35,8 +37,8 @@ def read_given_responses(path: Path, benchmark: Benchmark) -> GivenResponses:
     is scored) or "prompt_too_long".
 
     Raises:
-        UserMistakes: all faulty lines: no JSON, missing or mistyped fields, samples that the benchmark's test splits
-            do not have, two lines for one sample and method.
+        UserMistakes: all faulty lines: no JSON, half characters, missing or mistyped fields, samples that the
+            benchmark's test splits do not have, two lines for one sample and method.
     """
     samples = {sample.sample_id: sample for subset in benchmark.test.values() for sample in subset}
     mistakes: list[Mistake] = []
@@ -62,14 +64,13 @@ def read_given_responses(path: Path, benchmark: Benchmark) -> GivenResponses:
     return _arranged(found, benchmark)
 
 
-def _objects(path: Path, mistakes: list[Mistake]) -> list[tuple[int, dict[str, Any]]]:
+def _objects(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserMistakes(
             [Mistake(str(path), f"cannot be read: {error}", "name a JSON-lines file in UTF-8")]
         ) from error
-    objects = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -78,11 +79,13 @@ def _objects(path: Path, mistakes: list[Mistake]) -> list[tuple[int, dict[str, A
         except ValueError as error:
             mistakes.append(Mistake(f"{path}:{number}", f"is not valid JSON: {error}"))
             continue
-        if isinstance(content, dict):
-            objects.append((number, content))
-        else:
+        if not isinstance(content, dict):
             mistakes.append(Mistake(f"{path}:{number}", "is not a JSON object", "write {...} a line"))
-    return objects
+        elif _HALF_CHARACTER.search(json.dumps(content, ensure_ascii=False)):
+            problem = "holds half of a character (a lone surrogate)"
+            mistakes.append(Mistake(f"{path}:{number}", problem, "cut texts between characters"))
+        else:
+            yield number, content
 
 
 def _row(
@@ -96,12 +99,14 @@ def _row(
         mistakes.append(Mistake(f"{where}: sample_id", "is missing or no text"))
     elif sample_id not in samples:
         problem = f"'{sample_id}' is not a test sample of this benchmark"
-        mistakes.append(Mistake(f"{where}: sample_id", problem, nearest(sample_id, list(samples)[:5000])))
+        mistakes.append(Mistake(f"{where}: sample_id", problem, _nearest_sample(sample_id, list(samples)[:5000])))
     if not isinstance(method, str) or not _METHOD_NAME.fullmatch(method):
         remedy = "use at most 80 letters, digits, spaces and . _ + -"
         mistakes.append(Mistake(f"{where}: method", f"{method!r} cannot name a method", remedy))
     if "response" not in content or not isinstance(response, str | None):
         mistakes.append(Mistake(f"{where}: response", "is missing or neither text nor null"))
+    if not isinstance(content.get("reasoning"), str | None):
+        mistakes.append(Mistake(f"{where}: reasoning", "is neither text nor null"))
     if reason not in FINISH_REASONS:
         mistakes.append(
             Mistake(f"{where}: finish_reason", f"is {reason!r}", "one of stop, length, prompt_too_long, null")
@@ -109,6 +114,11 @@ def _row(
     if len(mistakes) > before:
         return None
     return {**dict.fromkeys(KNOWN), **{key: content[key] for key in KNOWN if key in content}, "method": method}
+
+
+def _nearest_sample(sample_id: str, known: list[str]) -> str:
+    close = get_close_matches(sample_id, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else "see whether it is the right one"
 
 
 def _arranged(found: Mapping[str, Mapping[str, dict[str, Any]]], benchmark: Benchmark) -> GivenResponses:
@@ -128,9 +138,11 @@ def _arranged(found: Mapping[str, Mapping[str, dict[str, Any]]], benchmark: Benc
     for method, given in found.items():
         missing = [sample_id for sample_id in order if sample_id not in given]
         rows[method] = [given.get(sample_id) or _missing(sample_id, method) for sample_id in order]
-        empty = sum(row["response"] == "" for row in rows[method])
+        ended = [row["finish_reason"] in (None, "stop") for row in rows[method] if row["response"] == ""]
+        empty, cut = ended.count(True), ended.count(False)
         notes += [f"{method}: no line for {len(missing)} samples that others answered; unscored"] if missing else []
         notes += [f"{method}: {empty} empty responses, scored as the end of turn alone"] if empty else []
+        notes += [f"{method}: {cut} empty responses that were cut; unscored"] if cut else []
     return GivenResponses(rows, test, notes)
 
 

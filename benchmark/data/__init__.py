@@ -1,1 +1,1 @@
-"""Bundled data: the mini benchmark."""
+"""Data that the package carries: the mini benchmark and the published tables of the paper."""

@@ -60,18 +60,35 @@ def load_causal_lm(location: ModelLocation, *, dtype: str, device: str, adapters
     model.eval()
     if device == "cpu":
         use_grouped_attention(model)
-    return CausalLM(model, chat, int(model.config.max_position_embeddings), torch.device(device))
+    return CausalLM(model, chat, _context_length(model.config, location), torch.device(device))
 
 
 def load_weights(location: ModelLocation, dtype: str) -> Any:  # noqa: ANN401 - a transformers model
     """Load a model's weights without adapters, on the CPU; RunFailure when the checkpoint cannot be read."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        return AutoModelForCausalLM.from_pretrained(location.folder, dtype=DTYPES[dtype], use_safetensors=True)
+        config = AutoConfig.from_pretrained(location.folder)
+        # transformers' fast attention leaves out a soft cap on attention scores without a word
+        capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
+        return AutoModelForCausalLM.from_pretrained(
+            location.folder,
+            dtype=DTYPES[dtype],
+            use_safetensors=True,
+            attn_implementation="eager" if capped else None,
+        )
     except Exception as error:  # transformers and safetensors raise many kinds for damaged files
         message = f"the checkpoint of {location.name} in {location.folder} cannot be read: {error}"
         raise RunFailure(f"{message}; fetch or convert it again") from error
+
+
+def _context_length(config: Any, location: ModelLocation) -> int:  # noqa: ANN401 - a transformers configuration
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if length is None:
+        raise RunFailure(
+            f"{location.name} does not say how long its context is (max_position_embeddings); take another"
+        )
+    return int(length)
 
 
 def _merge_adapter(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a transformers model
