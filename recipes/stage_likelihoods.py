@@ -46,12 +46,12 @@ class LikelihoodStage:
         estimator = read_estimator(self.estimator_folder / ESTIMATOR)
         responses = all_candidates(self.columns, [sample for samples in self.test.values() for sample in samples])
         work = {key: self._subset(key, estimator, responses) for key in self.test}
-        tokens = self._score(estimator, list(work.values()))
         blocks = {
             name: {key: str(w.files[name].folder.relative_to(self.run_folder)) for key, w in work.items()}
             for name in responses
         }
-        write_json(folder / BLOCKS, blocks)
+        write_json(folder / BLOCKS, blocks)  # before the work, so that a stage that was interrupted is told as resumed
+        tokens = self._score(estimator, list(work.values()))
         scored = [w.files[name].load() for w in work.values() for name in responses]
         return StageReport(
             tokens=tokens,

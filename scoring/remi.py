@@ -66,17 +66,17 @@ class SubsetRemi:
         """Return I(X; Y_theta) - I(X; Y), both by CLUB over the same samples and negatives.
 
         Args:
-            golden_N_N: entry [i, j] is log p(y_j | x_i) of the golden responses.
+            golden_N_N: entry [i, j] is log p(y_j | x_i) of the golden responses; read on the diagonal and at
+                negatives alone, and free to be NaN elsewhere.
             method_N_N: the same of the method's responses.
             kept_N: samples that both have scored; the others leave both terms and are counted.
         """
         kept = self._kept(kept_N)
-        square = np.ix_(kept_N, kept_N)
         model = reference = resamples = None
         if kept.bootstrap is not None:
-            model = club_estimate(method_N_N[square], pairs=kept.negatives_K_K)
-            reference = club_estimate(golden_N_N[square], pairs=kept.negatives_K_K)
-            resamples = kept.bootstrap.resamples(method_N_N[square] - golden_N_N[square])
+            model = club_estimate(kept.read(method_N_N), pairs=kept.negatives_K_K)
+            reference = club_estimate(kept.read(golden_N_N), pairs=kept.negatives_K_K)
+            resamples = kept.bootstrap.resamples(kept.read(method_N_N) - kept.read(golden_N_N))
         return RemiEstimate(
             remi=None if model is None or reference is None else model - reference,
             model_mi=model,
@@ -96,15 +96,22 @@ class SubsetRemi:
             weights = self.weights.take(kept_N)
             enough = kept_N.sum() >= MINIMUM_SAMPLES and negatives_K_K.any()
             bootstrap = ClubBootstrap(negatives_K_K, weights) if enough else None
-            self._prepared[key] = _KeptSamples(negatives_K_K, bootstrap, weights.n_clusters if kept_N.any() else 0)
+            n_clusters = weights.n_clusters if kept_N.any() else 0
+            self._prepared[key] = _KeptSamples(kept_N, negatives_K_K, bootstrap, n_clusters)
         return self._prepared[key]
 
 
 @dataclass(frozen=True)
 class _KeptSamples:
+    kept_N: NDArray[np.bool_]
     negatives_K_K: NDArray[np.bool_]
     bootstrap: ClubBootstrap | None
     n_clusters: int
+
+    def read(self, matrix_N_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the kept samples' entries with 0 at those that no estimate reads: drawn negatives leave them NaN."""
+        matrix_K_K = matrix_N_N[np.ix_(self.kept_N, self.kept_N)]
+        return np.where(self.negatives_K_K | np.eye(len(matrix_K_K), dtype=bool), matrix_K_K, 0.0)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """`rpm-methods run` and `rpm-methods compare`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from recipes.cli.showing import show_places, show_table
+from recipes.cli.showing import run_and_show
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="a.b=c", help="Replace a value of the recipes; may be repeated.")
@@ -42,24 +43,12 @@ def compare(
 
 def _run(names: list[str], overrides: list[str], out: Path) -> None:
     from recipes.comparison import prepare_comparison
-    from recipes.display import ConsoleProgress
     from recipes.run import run_comparison
 
     console = Console(highlight=False)
     console.print("checking recipes, benchmark and models")
     comparison = prepare_comparison(names, overrides)
-    try:
-        finished = run_comparison(
-            comparison,
-            out,
-            progress=ConsoleProgress(console),
-            tell=lambda line: console.print(line, markup=False),
-        )
-    except KeyboardInterrupt:
-        console.print("\ninterrupted; the same command goes on from here")
-        raise typer.Exit(130) from None
-    show_table(console, finished.table)
-    show_places(console, out)
+    run_and_show(console, partial(run_comparison, comparison, out))
 
 
 def _slug(name: str) -> str:

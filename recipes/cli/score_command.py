@@ -1,24 +1,25 @@
 """`rpm-methods score`."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from recipes.cli.showing import show_places, show_table
+from recipes.cli.showing import run_and_show
 
 
 def score(
     responses: Annotated[Path, typer.Argument(help="JSON lines with sample_id and response, and method if several.")],
-    estimator: Annotated[Path, typer.Option("--estimator", help="Directory of an estimator.")],
-    out: Annotated[Path, typer.Option("--out", help="Run directory, made if need be; what is done there is reused.")],
-    benchmark: Annotated[str, typer.Option("--benchmark", help="Bundled name, JSON file, folder, or hub id.")] = "mini",
+    benchmark: Annotated[str, typer.Option(help="Bundled name, JSON file, folder, or hub id.")],
+    estimator: Annotated[Path, typer.Option(help="Directory of an estimator.")],
+    out: Annotated[Path, typer.Option(help="Run directory, made if need be; what is done there is reused.")],
     pairs: Annotated[
-        str, typer.Option("--pairs", help="auto, or all: no sampling of negatives in large subsets.")
+        Literal["auto", "all"], typer.Option(help="auto, or all: draw no negatives in large subsets.")
     ] = "auto",
     arithmetic: Annotated[
-        str, typer.Option("--arithmetic", help="exact, or released: the authors' code as it is.")
+        Literal["exact", "released"], typer.Option(help="exact, or released: the authors' code with its faults.")
     ] = "exact",
     overrides: Annotated[
         list[str] | None,
@@ -29,7 +30,6 @@ def score(
 
     Example: rpm-methods score answers.jsonl --benchmark mini --estimator estimators/smollm2 --out runs/answers
     """
-    from recipes.display import ConsoleProgress
     from recipes.reading import read_settings
     from recipes.schema import ScoreSettings
     from recipes.score import prepare_scoring, run_scoring
@@ -39,15 +39,4 @@ def score(
     settings = read_settings(ScoreSettings, ["scoring.gaussian_baseline=false", *named, *(overrides or [])])
     console.print("checking responses, benchmark and estimator")
     scoring = prepare_scoring(responses, benchmark, estimator, settings)
-    try:
-        finished = run_scoring(
-            scoring,
-            out,
-            progress=ConsoleProgress(console),
-            tell=lambda line: console.print(line, markup=False),
-        )
-    except KeyboardInterrupt:
-        console.print("\ninterrupted; the same command goes on from here")
-        raise typer.Exit(130) from None
-    show_table(console, finished.table)
-    show_places(console, out)
+    run_and_show(console, partial(run_scoring, scoring, out))

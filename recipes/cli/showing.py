@@ -1,9 +1,16 @@
-"""What a finished run shows: its table, and where everything lies."""
+"""How a run is followed on the terminal: its progress, then its table, and where everything lies."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+import typer
 from rich.console import Console
 from rich.markdown import Markdown
+
+if TYPE_CHECKING:
+    from benchmark.progress import Progress
+    from recipes.run import FinishedRun
 
 PLACES = (
     ("tables", "the table as Markdown, CSV and LaTeX"),
@@ -19,7 +26,30 @@ PLACES = (
 )
 
 
-def show_table(console: Console, path: Path) -> None:
+class Work(Protocol):
+    """A run that says what it does."""
+
+    def __call__(self, *, progress: "Progress", tell: Callable[[str], None]) -> "FinishedRun":
+        """Run, and return what was left."""
+
+
+def run_and_show(console: Console, work: Work) -> None:
+    """Run, then show the table and the places; an interruption ends with exit code 130."""
+    from recipes.display import ConsoleProgress
+
+    try:
+        finished = work(
+            progress=ConsoleProgress(console),
+            tell=lambda line: console.print(line, markup=False),
+        )
+    except KeyboardInterrupt:
+        console.print("\ninterrupted; the same command goes on from here")
+        raise typer.Exit(130) from None
+    _show_table(console, finished.table)
+    _show_places(console, finished.folder)
+
+
+def _show_table(console: Console, path: Path) -> None:
     """Print the Markdown table rendered on a terminal that is wide enough, else as it is."""
     text = path.read_text(encoding="utf-8")
     console.print()
@@ -29,7 +59,7 @@ def show_table(console: Console, path: Path) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
 
-def show_places(console: Console, out: Path) -> None:
+def _show_places(console: Console, out: Path) -> None:
     """Print the files of a run directory that others read."""
     console.print("\nWhere everything lies:")
     for name, what in PLACES:
