@@ -151,7 +151,8 @@ class ScoringPlanner:
             self.inputs.seed,
             self.progress,
         )
-        return Stage("divergences", self.key("divergences", [samples.key], self.inputs.seed), work)
+        parts = [samples.key, self.inputs.settings.embedding]  # its name stands in the rows
+        return Stage("divergences", self.key("divergences", parts, self.inputs.seed), work)
 
     def _bounds(
         self, made: Mapping[str, Stage], answers: Mapping[str, Stage], sources: Sequence[ResponseSource]
@@ -190,7 +191,7 @@ class ScoringPlanner:
             settings=self.inputs.settings,
             seed=self.inputs.seed,
         )
-        settings = self.inputs.settings.model_dump(include={"arithmetic", "pairs", "resamples"})
+        settings = self.inputs.settings.model_dump(include={"arithmetic", "pairs", "resamples", "embedding"})
         depends = [samples.key, [stage.key for stage in answers.values()], self._test_hashes, settings]
         return Stage("baseline", self.key("baseline", depends, self.inputs.seed), work)
 

@@ -29,6 +29,8 @@ class Table20:
     rows: dict[Key, list[float | None]]
     """The columns' values and their mean, which is None unless every column has a value."""
     labels: dict[str, str]
+    arithmetic: str
+    """"exact" or "released"; the latter stands in every rendering."""
     notes: list[str]
 
     def best(self, base_model: str | None, column: int) -> float | None:
@@ -60,7 +62,8 @@ def build_table20(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> Tab
         whole = [cell for cell in cells if cell is not None]
         rows[base, method] = [*cells, sum(whole) / len(whole) if len(whole) == len(cells) else None]
     labels = {name: spec["label"] for name, spec in specs.items()}
-    return Table20(columns, rows, labels, _notes(chosen, manifest))
+    arithmetic = ", ".join(sorted({row["arithmetic"] for row in chosen}))
+    return Table20(columns, rows, labels, arithmetic, _notes(chosen, manifest))
 
 
 def as_markdown(table: Table20) -> str:
@@ -70,7 +73,7 @@ def as_markdown(table: Table20) -> str:
     for (base, method), cells in table.rows.items():
         shown = [_bold(cell, table.best(base, column)) for column, cell in enumerate(cells)]
         body.append([*([base or "–"] if several else []), table.labels[method], *shown])
-    heads = [*(["Base model"] if several else []), "Method", *_headings(table)]
+    heads = [*(["Base model"] if several else []), _method_head(table), *_headings(table)]
     text = tabulate(body, headers=heads, tablefmt="github", disable_numparse=True, stralign="right")
     notes = "\n".join(f"- {note}" for note in table.notes)
     return f"# R-EMI by method and subset\n\n{text}\n\n{notes}\n"
@@ -80,9 +83,9 @@ def as_csv(table: Table20) -> str:
     """Return the table as CSV with full precision; a missing value is an empty cell."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["base_model", "method", *table.columns, "average"])
+    writer.writerow(["base_model", "method", "arithmetic", *table.columns, "average"])
     for (base, method), cells in table.rows.items():
-        writer.writerow([base or "", method, *("" if cell is None else repr(cell) for cell in cells)])
+        writer.writerow([base or "", method, table.arithmetic, *("" if cell is None else repr(cell) for cell in cells)])
     return buffer.getvalue()
 
 
@@ -92,9 +95,13 @@ def as_latex(table: Table20) -> str:
     for (base, method), cells in table.rows.items():
         shown = [_bold(cell, table.best(base, i), r"\textbf{", "}") for i, cell in enumerate(cells)]
         body.append([_tex(base or "–"), _tex(table.labels[method]), *shown])
-    heads = ["Base model", "Method", *_headings(table)]
+    heads = ["Base model", _method_head(table), *_headings(table)]
     text = tabulate(body, headers=heads, tablefmt="latex_raw", disable_numparse=True, stralign="right")
     return "".join(f"% {note}\n" for note in table.notes) + str(text) + "\n"
+
+
+def _method_head(table: Table20) -> str:
+    return "Method" if table.arithmetic == "exact" else f"Method ({table.arithmetic} arithmetic)"
 
 
 def _tex(text: str) -> str:

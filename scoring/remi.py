@@ -74,9 +74,10 @@ class SubsetRemi:
         kept = self._kept(kept_N)
         model = reference = resamples = None
         if kept.bootstrap is not None:
-            model = club_estimate(kept.read(method_N_N), pairs=kept.negatives_K_K)
-            reference = club_estimate(kept.read(golden_N_N), pairs=kept.negatives_K_K)
-            resamples = kept.bootstrap.resamples(kept.read(method_N_N) - kept.read(golden_N_N))
+            method_K_K, golden_K_K = kept.read(method_N_N), kept.read(golden_N_N)
+            model = club_estimate(method_K_K, pairs=kept.negatives_K_K)
+            reference = club_estimate(golden_K_K, pairs=kept.negatives_K_K)
+            resamples = kept.bootstrap.resamples(method_K_K - golden_K_K)
         return RemiEstimate(
             remi=None if model is None or reference is None else model - reference,
             model_mi=model,

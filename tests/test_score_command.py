@@ -170,8 +170,18 @@ def test_scores_are_those_of_a_comparison_with_the_same_responses(place: Workpla
     for name in ("remi", "remid", "differences", "bounds", "divergences"):
         rows = [{**row, "base_model": None} if "base_model" in row else row for row in read_scores(compared, name)]
         for found, row in zip(read_scores(out, name), rows, strict=True):
-            assert found == pytest.approx(row, rel=1e-4, abs=1e-6)  # embeddings depend on their batch by rounding
+            numbers = [key for key, value in row.items() if isinstance(value, float)]
+            assert [found.pop(key) for key in numbers] == pytest.approx([row.pop(key) for key in numbers], rel=1e-4)
+            assert found == row
         assert rows or name == "differences"
+
+
+def test_an_embedding_under_another_name_is_named_so_in_every_file(place: Workplace, out: Path, tmp_path: Path) -> None:
+    renamed = shutil.copytree(place.embedding, tmp_path / "renamed")
+    told = replace(place, embedding=renamed).score(place.echo, out)
+    assert "reused embeddings/samples" in told
+    for name in ("divergences", "bounds"):
+        assert {row["embedding"] for row in read_scores(out, name)} == {str(renamed)}
 
 
 # Interruption
@@ -332,7 +342,8 @@ def test_a_large_subset_takes_the_same_drawn_negatives_for_all_and_all_pairs_on_
 ) -> None:
     monkeypatch.setattr("scoring.negatives.ALL_PAIRS_UP_TO", 5)
     monkeypatch.setattr("scoring.negatives.SAMPLED_A_ROW", 2)
-    place.score(place.echo, tmp_path / "drawn")
+    both = {"echo": echo(place.benchmark), "golden": golden(place.benchmark)}
+    place.score(write_responses(tmp_path / "both.jsonl", both), tmp_path / "drawn")
     labels = {row["subset"]: (row["pairs"], row["n_pairs"]) for row in read_scores(tmp_path / "drawn", "remi")}
     assert labels == {"id": ("sampled_2", 16), "korean": ("sampled_2", 12), "word_level": ("off_diagonal", 12)}
     for key in ("id", "korean"):
@@ -343,6 +354,13 @@ def test_a_large_subset_takes_the_same_drawn_negatives_for_all_and_all_pairs_on_
         assert (known_N_N == of_echo_N_N).all()
         whole_N_N = block(place.out, "echo", key).sums_N_N
         assert blocks[1].sums_N_N[known_N_N] == pytest.approx(whole_N_N[known_N_N], abs=1e-3)
+
+    for row in read_scores(tmp_path / "drawn", "differences"):
+        if row["subset"] != "average":
+            beside = only(
+                read_scores(tmp_path / "drawn", "remi"), method="echo", subset=row["subset"], unit=row["unit"]
+            )
+            assert row["difference"] == pytest.approx(beside["remi"])
 
     place.score(place.echo, tmp_path / "all", pairs="all")
     rows = read_scores(tmp_path / "all", "remi")

@@ -9,7 +9,17 @@ from reports.table20 import as_csv, as_latex, as_markdown, build_table20
 
 
 def row(method: str, subset: str, remi: float | None, **changes: object) -> dict[str, Any]:
-    fixed = {"base_model": "m", "unit": "nats_per_token", "arithmetic": "exact", "n_samples": 3, "n_unscored": 0}
+    fixed = {
+        "base_model": "m",
+        "unit": "nats_per_token",
+        "arithmetic": "exact",
+        "pairs": "off_diagonal",
+        "n_samples": 3,
+        "n_unscored": 0,
+        "ci_low": None,
+        "ci_high": None,
+        "interval_reliable": None,
+    }
     return {**fixed, "method": method, "subset": subset, "remi": remi, **changes}
 
 
@@ -71,6 +81,29 @@ def test_latex_is_a_tabular_with_the_best_in_bold() -> None:
     text = as_latex(build_table20(SCORES, MANIFEST))
     assert r"\begin{tabular}" in text
     assert r"\textbf{0.250}" in text
+
+
+def test_the_released_arithmetic_stands_in_every_rendering() -> None:
+    table = build_table20([row("sft", "id", 0.25, arithmetic="released")], MANIFEST)
+    assert "ARITHMETIC OF THE RELEASED CODE" in as_markdown(table)
+    assert "Method (released arithmetic)" in as_markdown(table)
+    assert "Method (released arithmetic)" in as_latex(table)
+    assert next(csv.DictReader(io.StringIO(as_csv(table))))["arithmetic"] == "released"
+
+
+def test_the_notes_say_how_wide_and_how_reliable_the_intervals_are() -> None:
+    wide = row("sft", "id", 0.0, ci_low=-1.0, ci_high=1.0, interval_reliable=False)
+    narrow = row("icl", "id", 0.0, ci_low=-0.25, ci_high=0.25, interval_reliable=True)
+    text = as_markdown(build_table20([wide, narrow], MANIFEST))
+    assert "+-0.250 to +-1.000 nats a token; 1 of 2 are unreliable" in text
+    assert "no intervals" in as_markdown(build_table20(SCORES, MANIFEST))
+
+
+def test_responses_made_elsewhere_have_no_base_model() -> None:
+    table = build_table20([row("sft", "id", 0.25, base_model=None, n_unscored=2)], MANIFEST)
+    assert "Unscored samples of sft: 2." in as_markdown(table)
+    assert next(csv.DictReader(io.StringIO(as_csv(table))))["base_model"] == ""
+    assert "SFT" in as_latex(table)
 
 
 def test_headings_of_all_subsets_differ() -> None:
