@@ -9,6 +9,7 @@ from benchmark.loading import load_benchmark
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Benchmark, Sample
 from benchmark.seeds import derive_seed
+from recipes.lineage import Key, find_parents
 from recipes.reading import collect_recipes, method_config, read_recipes
 from recipes.schema import BenchmarkSettings, EstimatorRecipe, MethodRecipe
 from rpm_methods.registry import methods
@@ -24,6 +25,8 @@ class Comparison:
     """Everything that a comparison is made of."""
 
     recipes: tuple[MethodRecipe, ...]
+    parents: dict[Key, MethodRecipe]
+    """Recipes of the methods that others start from; those that are not in `recipes` are trained, not compared."""
     estimator: EstimatorRecipe | Path
     """A recipe of an estimator to make, or the directory of one that exists."""
     train: tuple[Sample, ...]
@@ -59,6 +62,8 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
     if not mistakes:  # what was read without its faulty values must not be said to differ
         mistakes += _check_together(recipes, estimators)
     mistakes += [mistake for path, recipe in recipes for mistake in _check_models(path, recipe)]
+    known = [(path, recipe) for path, recipe in recipes if recipe.method in methods()]
+    parents = find_parents(known, mistakes)
     estimator: EstimatorRecipe | Path | None = None
     try:
         estimator = estimators[0][1] if estimators else _named_estimator(recipes[0][1].estimator)
@@ -74,7 +79,7 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
         raise UserMistakes([Mistake(shared.benchmark.source, "has no test samples in the chosen subsets")])
     whole = {key: benchmark.test[key] for key in test}
     ordered = sorted((recipe for _, recipe in recipes), key=lambda r: (r.base_model, methods()[r.method].spec.order))
-    return Comparison(tuple(ordered), estimator, train, whole, test, renderer)
+    return Comparison(tuple(ordered), parents, estimator, train, whole, test, renderer)
 
 
 def draw_samples(

@@ -8,6 +8,7 @@ from benchmark.progress import Progress
 from benchmark.run_store import RunStore
 from recipes.comparison import Comparison
 from recipes.environment import Compute
+from recipes.lineage import Key
 from recipes.reading import method_config
 from recipes.schema import MethodRecipe
 from recipes.scoring_plan import ResponseSource, ScoringInputs, ScoringPlanner
@@ -15,6 +16,7 @@ from recipes.stage import Stage
 from recipes.stage_policy import train_policy
 from recipes.stage_responses import RESPONSES, generate_responses
 from recipes.stage_scores import ScoredMethod
+from rpm_methods.artifact import read_artifact
 from rpm_methods.method import TrainContext
 from rpm_methods.registry import methods
 from scoring.models.generation import Sampling
@@ -34,10 +36,12 @@ class Planner:
         """Return all stages: policies, responses, and those from responses to scores."""
         recipes = self.comparison.recipes
         bases = {name: locate_model(name) for name in {recipe.base_model for recipe in recipes}}
-        policies = [self._policy(recipe, bases[recipe.base_model]) for recipe in recipes]
-        responses = [self._responses(recipe, policy) for recipe, policy in zip(recipes, policies, strict=True)]
+        policies: dict[Key, Stage] = {}
+        for recipe in recipes:
+            self._add_policy(recipe, bases[recipe.base_model], policies)
+        responses = [self._responses(recipe, policies[recipe.base_model, recipe.method]) for recipe in recipes]
         sources = [self._source(recipe, stage) for recipe, stage in zip(recipes, responses, strict=True)]
-        return [*policies, *responses, *self._scoring.stages(sources)]
+        return [*policies.values(), *responses, *self._scoring.stages(sources)]
 
     def name(self, recipe: MethodRecipe) -> str:
         """Return a method's name in this run; with several base models, below the base's name."""
@@ -63,7 +67,17 @@ class Planner:
         scored = ScoredMethod(recipe.base_model, recipe.method, self.name(recipe))
         return ResponseSource(scored, self._scoring.folder(stage) / RESPONSES, stage.key)
 
-    def _policy(self, recipe: MethodRecipe, base: ModelLocation) -> Stage:
+    def _add_policy(self, recipe: MethodRecipe, base: ModelLocation, made: dict[Key, Stage]) -> Stage:
+        """Add the stage that trains a recipe's policy behind those of the policies that it starts from."""
+        key = recipe.base_model, recipe.method
+        if key not in made:
+            parent_name = methods()[recipe.method].spec.starts_from
+            above = self.comparison.parents.get((recipe.base_model, parent_name))
+            parent = None if above is None else self._add_policy(above, base, made)
+            made[key] = self._policy(recipe, base, parent)
+        return made[key]
+
+    def _policy(self, recipe: MethodRecipe, base: ModelLocation, parent: Stage | None) -> Stage:
         method, config = methods()[recipe.method], method_config(recipe)
         others = method.models_needed(config).values()
         parts: list[object] = [
@@ -71,11 +85,12 @@ class Planner:
             config.model_dump(),
             [locate_model(name).fingerprint for name in others],
             base.fingerprint,
+            None if parent is None else parent.key,
             [sample.content_hash for sample in self.comparison.train],
             self.comparison.renderer.content_hash(),
         ]
 
-        def work(folder: Path) -> TrainContext:
+        def context(folder: Path) -> TrainContext:
             return TrainContext(
                 base=base,
                 dtype=self.compute.dtype,
@@ -85,10 +100,11 @@ class Planner:
                 sampling=_sampling(recipe),
                 seed=recipe.seed,
                 folder=folder,
+                parent=None if parent is None else read_artifact(self._scoring.folder(parent)),
                 progress=self.progress,
             )
 
-        run = partial(train_policy, method, config, work)
+        run = partial(train_policy, method, config, context)
         return Stage(f"policy/{self.name(recipe)}", self._scoring.key("policy", parts, recipe.seed), run)
 
     def _responses(self, recipe: MethodRecipe, policy: Stage) -> Stage:

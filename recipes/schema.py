@@ -88,6 +88,9 @@ class MethodRecipe(Section):
     base_model: str
     config: dict[str, Any] = Field(default_factory=dict)
     """The method's own settings."""
+    start: str | None = None
+    """Recipe of the method that this one starts from (DPO from SFT), beside this recipe or bundled. Without it that
+    method is taken from the same comparison, else trained with its defaults."""
     estimator: str
     """Recipe of an estimator, or the directory of one."""
     benchmark: BenchmarkSettings = BenchmarkSettings()

@@ -57,8 +57,8 @@ class TrainContext:
     seed: int
     folder: Path
     """Where the artifact and the checkpoints go; holds those of an interrupted run."""
-    parents: Mapping[str, PolicyArtifact] = field(default_factory=dict)
-    """Artifacts of the methods that this one starts from, by name."""
+    parent: PolicyArtifact | None = None
+    """The policy that training starts from; None for the base model."""
     progress: Progress = field(default_factory=SilentProgress)
 
 

@@ -55,22 +55,21 @@ def load_causal_lm(location: ModelLocation, *, dtype: str, device: str, adapters
     chat = load_chat(location)
     model = load_weights(location, dtype)
     for adapter in adapters:
-        model = _merge_adapter(model, adapter)
+        model = merge_adapter(model, adapter)
     model.to(device)
     model.eval()
     if device == "cpu":
         use_grouped_attention(model)
-    return CausalLM(model, chat, _context_length(model.config, location), torch.device(device))
+    return CausalLM(model, chat, context_length(location), torch.device(device))
 
 
 def load_weights(location: ModelLocation, dtype: str) -> Any:  # noqa: ANN401 - a transformers model
     """Load a model's weights without adapters, on the CPU; RunFailure when the checkpoint cannot be read."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
+    # transformers' fast attention leaves out a soft cap on attention scores without a word
+    capped = getattr(_config(location).get_text_config(), "attn_logit_softcapping", None) is not None
     try:
-        config = AutoConfig.from_pretrained(location.folder)
-        # transformers' fast attention leaves out a soft cap on attention scores without a word
-        capped = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
         return AutoModelForCausalLM.from_pretrained(
             location.folder,
             dtype=DTYPES[dtype],
@@ -78,12 +77,30 @@ def load_weights(location: ModelLocation, dtype: str) -> Any:  # noqa: ANN401 - 
             attn_implementation="eager" if capped else None,
         )
     except Exception as error:  # transformers and safetensors raise many kinds for damaged files
-        message = f"the checkpoint of {location.name} in {location.folder} cannot be read: {error}"
-        raise RunFailure(f"{message}; fetch or convert it again") from error
+        raise _unreadable(location, error) from error
 
 
-def _context_length(config: Any, location: ModelLocation) -> int:  # noqa: ANN401 - a transformers configuration
-    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+def _config(location: ModelLocation) -> Any:  # noqa: ANN401 - a transformers configuration
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(location.folder)
+    except Exception as error:  # as above
+        raise _unreadable(location, error) from error
+
+
+def _unreadable(location: ModelLocation, error: Exception) -> RunFailure:
+    message = f"the checkpoint of {location.name} in {location.folder} cannot be read: {error}"
+    return RunFailure(f"{message}; fetch or convert it again")
+
+
+def context_length(location: ModelLocation) -> int:
+    """Return the most tokens of prompt and answer together.
+
+    Raises:
+        RunFailure: the model's configuration does not say.
+    """
+    length = getattr(_config(location).get_text_config(), "max_position_embeddings", None)
     if length is None:
         raise RunFailure(
             f"{location.name} does not say how long its context is (max_position_embeddings); take another"
@@ -91,7 +108,8 @@ def _context_length(config: Any, location: ModelLocation) -> int:  # noqa: ANN40
     return int(length)
 
 
-def _merge_adapter(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a transformers model
+def merge_adapter(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a transformers model
+    """Return the model with a LoRA adapter merged into its weights; RunFailure when the adapter cannot be read."""
     from peft import PeftModel
 
     try:

@@ -1,0 +1,58 @@
+"""Arguments that recipes pass through to TRL and PEFT under their own names, checked before anything runs."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from benchmark.errors import nearest
+from rpm_methods.method import MethodConfig
+
+SET_BY_PROJECT = ("output_dir", "seed", "data_seed", "use_cpu", "bf16", "fp16", "max_length", "dataset_kwargs")
+"""Arguments of TRL's configs that a recipe may not give: they follow from the rest of the recipe."""
+
+
+class AdapterSettings(MethodConfig):
+    """Settings of every method that trains a LoRA adapter."""
+
+    trl_config: ClassVar[str] = "SFTConfig"
+    """Name of the class of TRL's that `training` is for."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of TRL's config under their own names."""
+    lora: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of peft.LoraConfig under their own names."""
+
+    @field_validator("training")
+    @classmethod
+    def _known_to_trl(cls, value: dict[str, Any]) -> dict[str, Any]:
+        import trl
+
+        config = getattr(trl, cls.trl_config)
+        return check_arguments(value, config, SET_BY_PROJECT, output_dir="unused", use_cpu=True, bf16=False)
+
+    @field_validator("lora")
+    @classmethod
+    def _known_to_peft(cls, value: dict[str, Any]) -> dict[str, Any]:
+        from peft import LoraConfig
+
+        return check_arguments(value, LoraConfig, ("task_type",))
+
+
+def check_arguments(
+    arguments: dict[str, Any],
+    config: Any,  # noqa: ANN401 - a dataclass of TRL's or PEFT's
+    reserved: Iterable[str],
+    **needed: object,
+) -> dict[str, Any]:
+    """Return the arguments if the config takes them all; ValueError names each that it does not."""
+    known = [field.name for field in dataclasses.fields(config) if field.init]
+    problems = [f"unknown argument '{key}', {nearest(key, known)}" for key in arguments if key not in known]
+    problems += [f"'{key}' is set by the recipe's other keys" for key in arguments if key in reserved]
+    if problems:
+        raise ValueError("; ".join(problems))
+    try:
+        config(**arguments, **needed)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"refused by {config.__name__}: {error}") from error
+    return arguments

@@ -1,0 +1,57 @@
+"""What a method starts from: the adapters of its parent, merged in order, with a new one trained on top."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import RunFailure
+from benchmark.run_store import disk_errors
+from rpm_methods.artifact import PolicyArtifact
+from rpm_methods.method import MethodSpec, TrainContext
+from scoring.models.causal_lm import load_weights, merge_adapter
+
+ADAPTER = "adapter"
+"""Folder of the adapter that a method trains itself."""
+
+
+def start_adapters(context: TrainContext) -> list[Path]:
+    """Return the adapters of the policy that training starts from, in the order in which they are merged."""
+    parent = context.parent
+    return [] if parent is None else [parent.folder / name for name in parent.adapters]
+
+
+def start_model(context: TrainContext) -> Any:  # noqa: ANN401 - a transformers model
+    """Load the base model with the parent's adapters merged into it.
+
+    Raises:
+        RunFailure: the weights or an adapter cannot be read, or the parent was trained on another base.
+    """
+    parent = context.parent
+    if parent is not None and parent.base_fingerprint != context.base.fingerprint:
+        raise RunFailure(f"{parent.folder}: the {parent.method} policy was trained on another base; train it again")
+    model = load_weights(context.base, context.dtype)
+    for adapter in start_adapters(context):
+        model = merge_adapter(model, adapter)
+    return model
+
+
+def trained_artifact(spec: MethodSpec, context: TrainContext, *, template: str, training_tokens: int) -> PolicyArtifact:
+    """Write the artifact of a method whose adapter lies in the folder; the parent's adapters are copied beside it."""
+    inherited = []
+    for number, adapter in enumerate(start_adapters(context)):
+        name = f"start-{number}"
+        with disk_errors(context.folder):
+            shutil.rmtree(context.folder / name, ignore_errors=True)
+            shutil.copytree(adapter, context.folder / name)
+        inherited.append(name)
+    return PolicyArtifact(
+        folder=context.folder,
+        method=spec.name,
+        base_model=context.base.name,
+        base_fingerprint=context.base.fingerprint,
+        template=template,
+        sampling=context.sampling,
+        seed=context.seed,
+        adapters=(*inherited, ADAPTER),
+        training_tokens=training_tokens,
+    ).write()
