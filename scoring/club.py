@@ -18,16 +18,17 @@ def club_estimate(log_probs_N_N: ArrayLike, *, pairs: Negatives = "off_diagonal"
             Eq. 2 is printed), or a boolean N x N mask.
 
     Raises:
-        ValueError: the matrix is not square, has fewer than two rows, holds NaN or infinity, or there are no
-            negatives.
+        ValueError: the matrix is not square, has fewer than two rows, is NaN or infinite on the diagonal or a
+            negative, or there are no negatives. Other entries are not read.
     """
     matrix = np.asarray(log_probs_N_N, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
         raise ValueError(f"log_probs_N_N must be square with at least two rows, not of shape {matrix.shape}")
-    if not np.isfinite(matrix).all():
-        row, column = np.argwhere(~np.isfinite(matrix))[0]
-        raise ValueError(f"log_probs_N_N[{row}, {column}] is {matrix[row, column]}")
     mask = negatives_mask(matrix.shape[0], pairs)
+    unusable = ~np.isfinite(matrix) & (mask | np.eye(matrix.shape[0], dtype=bool))
+    if unusable.any():
+        row, column = np.argwhere(unusable)[0]
+        raise ValueError(f"log_probs_N_N[{row}, {column}] is {matrix[row, column]}")
     return float(np.diagonal(matrix).mean() - matrix[mask].mean())
 
 

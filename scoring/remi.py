@@ -74,7 +74,8 @@ class SubsetRemi:
         kept = self._kept(kept_N)
         model = reference = resamples = None
         if kept.bootstrap is not None:
-            method_K_K, golden_K_K = kept.read(method_N_N), kept.read(golden_N_N)
+            square = np.ix_(kept_N, kept_N)
+            method_K_K, golden_K_K = method_N_N[square], golden_N_N[square]
             model = club_estimate(method_K_K, pairs=kept.negatives_K_K)
             reference = club_estimate(golden_K_K, pairs=kept.negatives_K_K)
             resamples = kept.bootstrap.resamples(method_K_K - golden_K_K)
@@ -98,21 +99,15 @@ class SubsetRemi:
             enough = kept_N.sum() >= MINIMUM_SAMPLES and negatives_K_K.any()
             bootstrap = ClubBootstrap(negatives_K_K, weights) if enough else None
             n_clusters = weights.n_clusters if kept_N.any() else 0
-            self._prepared[key] = _KeptSamples(kept_N, negatives_K_K, bootstrap, n_clusters)
+            self._prepared[key] = _KeptSamples(negatives_K_K, bootstrap, n_clusters)
         return self._prepared[key]
 
 
 @dataclass(frozen=True)
 class _KeptSamples:
-    kept_N: NDArray[np.bool_]
     negatives_K_K: NDArray[np.bool_]
     bootstrap: ClubBootstrap | None
     n_clusters: int
-
-    def read(self, matrix_N_N: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the kept samples' entries with 0 at those that no estimate reads: drawn negatives leave them NaN."""
-        matrix_K_K = matrix_N_N[np.ix_(self.kept_N, self.kept_N)]
-        return np.where(self.negatives_K_K | np.eye(len(matrix_K_K), dtype=bool), matrix_K_K, 0.0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,33 @@ def outcome(out: Path) -> dict[str, bytes]:
     """Return scores and tables by name, byte for byte."""
     files = [*(out / "scores").iterdir(), *(out / "tables").iterdir()]
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def times(out: Path) -> dict[str, int]:
+    """Return when each block was written."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("stages/blocks/*/block.npz")}
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What every run needs, and a finished run over one method that others are compared with."""
+
+    benchmark: Benchmark
+    estimator: Path
+    embedding: Path
+    model: Path
+    echo: Path
+    """The file of that method's responses."""
+    out: Path
+
+    def score(self, responses: Path, out: Path, **scoring: object) -> list[str]:
+        """Score a file and return what was told."""
+        return score(responses, self.benchmark, self.estimator, out, settings(self.embedding, **scoring))[1]
+
+    def arguments(self, responses: Path, out: Path, *more: str) -> list[str]:
+        """Return the arguments of the same command."""
+        shared = [str(responses), "--benchmark", self.benchmark.name, "--estimator", str(self.estimator)]
+        fixed = ["resamples=200", f"embedding={self.embedding}"]
+        sets = [part for value in fixed for part in ("--set", f"scoring.{value}")]
+        compute = ["--set", "compute.threads=1", "--set", "compute.dtype=float32", "--set", "compute.device=cpu"]
+        return ["score", *shared, "--out", str(out), *sets, *compute, *more]

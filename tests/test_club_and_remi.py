@@ -55,6 +55,15 @@ def test_club_refuses_what_it_cannot_estimate_from(matrix: NDArray[np.float64]) 
         club_estimate(matrix)
 
 
+def test_club_reads_the_diagonal_and_its_negatives_alone() -> None:
+    mask = np.zeros((3, 3), dtype=bool)
+    mask[0, 1] = True
+    holed = np.where(mask | np.eye(3, dtype=bool), MATRIX, np.nan)
+    assert club_estimate(holed, pairs=mask) == club_estimate(MATRIX, pairs=mask)
+    with pytest.raises(ValueError, match=r"log_probs_N_N\[0, 2\] is nan"):
+        club_estimate(holed)
+
+
 def test_club_refuses_an_empty_mask_and_an_unknown_word() -> None:
     with pytest.raises(ValueError, match="mask"):
         club_estimate(MATRIX, pairs=np.zeros((3, 3), dtype=bool))

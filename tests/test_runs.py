@@ -10,6 +10,7 @@ import pytest
 from benchmark import RunFailure
 from benchmark.progress import SilentProgress
 from benchmark.subsets import SUBSET_KEYS
+from recipes.columns import GOLDEN
 from recipes.comparison import prepare_comparison
 from recipes.run import FinishedRun, run_comparison
 from scoring.block_files import BlockFiles
@@ -118,7 +119,7 @@ def test_scores_follow_from_the_stored_blocks(recipes: Path, tmp_path: Path) -> 
 
     out = tmp_path / "out"
     compare(recipes, out)
-    golden, sft = (block(out, name, "id") for name in ("golden", "sft"))
+    golden, sft = (block(out, name, "id") for name in (GOLDEN, "sft"))
     expected = club_estimate(sft.means_N_N) - club_estimate(golden.means_N_N)
     rows = read(out / "scores" / "remi.json")
     (row,) = [r for r in rows if (r["method"], r["subset"], r["unit"]) == ("sft", "id", "nats_per_token")]
