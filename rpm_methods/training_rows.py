@@ -7,6 +7,7 @@ from benchmark.errors import Mistake, UserMistakes
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Sample
 from scoring.models.chat import ChatTokenizer
+from scoring.models.generation import Generation
 
 IGNORED = -100
 """Label of a token that bears no loss."""
@@ -21,16 +22,66 @@ class TrainingRow:
     labels: list[int]
 
 
+@dataclass(frozen=True)
+class PreferenceRow:
+    """A prompt with the answer that is to be preferred and the one that is not, in tokens."""
+
+    sample_id: str
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+
+    @property
+    def both(self) -> tuple[TrainingRow, TrainingRow]:
+        """The two sequences that training sees, for the checks of supervised rows."""
+        return self._row(self.chosen_ids), self._row(self.rejected_ids)
+
+    def _row(self, answer: list[int]) -> TrainingRow:
+        return TrainingRow(self.sample_id, self.prompt_ids + answer, [IGNORED] * len(self.prompt_ids) + answer)
+
+
 def training_rows(
-    samples: Sequence[Sample], renderer: PromptRenderer, template: str, chat: ChatTokenizer
+    samples: Sequence[Sample],
+    renderer: PromptRenderer,
+    template: str,
+    chat: ChatTokenizer,
+    *,
+    answers: Sequence[str] | None = None,
 ) -> list[TrainingRow]:
-    """Render and tokenise samples exactly as generation does, with the golden response as the answer."""
+    """Render and tokenise samples exactly as generation does; the golden responses are the answers unless given."""
     rows = []
-    for sample in samples:
+    texts = [sample.golden_response for sample in samples] if answers is None else answers
+    for sample, text in zip(samples, texts, strict=True):
         prompt = chat.encode_prompt(renderer.render(template, sample))
-        answer = [*chat.encode_text(renderer.answer(template, sample.golden_response)), chat.end_of_turn_id]
+        answer = _answer(text, renderer, template, chat)
         rows.append(TrainingRow(sample.sample_id, prompt + answer, [IGNORED] * len(prompt) + answer))
     return rows
+
+
+def preference_rows(
+    samples: Sequence[Sample],
+    rejected: Sequence[Generation],
+    renderer: PromptRenderer,
+    template: str,
+    chat: ChatTokenizer,
+) -> list[PreferenceRow]:
+    """Return rows that prefer the golden response to a generated answer behind the sample's full prompt.
+
+    Both end their turn. An answer that the length limit cut is given an end too: were it the only one without, what is
+    learned would be to end.
+    """
+    rows = []
+    for sample, answer in zip(samples, rejected, strict=True):
+        prompt = chat.encode_prompt(renderer.render(template, sample))
+        chosen = _answer(sample.golden_response, renderer, template, chat)
+        rows.append(
+            PreferenceRow(sample.sample_id, prompt, chosen, _answer(answer.text or "", renderer, template, chat))
+        )
+    return rows
+
+
+def _answer(text: str, renderer: PromptRenderer, template: str, chat: ChatTokenizer) -> list[int]:
+    return chat.encode_answer(renderer.answer(template, text), ended=True)
 
 
 def check_rows(rows: Sequence[TrainingRow], chat: ChatTokenizer, max_length: int) -> None:

@@ -1,22 +1,30 @@
 """What every method that is installed must do, found by entry point."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
 from rpm_methods.artifact import PolicyArtifact, read_artifact
-from rpm_methods.method import Method, TrainContext
+from rpm_methods.method import Method, MethodConfig, TrainContext
 from rpm_methods.policy import Policy, load_policy
 from rpm_methods.registry import get_method, methods
+from scoring.models.causal_lm import load_weights
 from scoring.models.generation import Generation, Sampling
 from scoring.models.resolver import locate_model
 
+TWO_STEPS = {"max_steps": 2, "learning_rate": 1e-2, "per_device_train_batch_size": 2, "save_steps": 1}
 CONFIGS: dict[str, dict[str, Any]] = {
     "icl": {"examples": 2},
-    "sft": {"training": {"max_steps": 2, "learning_rate": 1e-2, "per_device_train_batch_size": 2}},
+    "sft": {"training": TWO_STEPS},
+    "da": {"training": TWO_STEPS},
+    "dpo": {"training": TWO_STEPS},
+    "rft": {"training": TWO_STEPS, "candidates": 2},
 }
 """Settings that make a method small; a method without an entry runs with its defaults."""
 
@@ -29,12 +37,34 @@ def method(request: pytest.FixtureRequest) -> Method[Any]:
 @pytest.fixture
 def context(tiny_model: Path, mini: Benchmark, renderer: PromptRenderer, tmp_path: Path) -> TrainContext:
     base = locate_model(str(tiny_model))
-    return TrainContext(base, "float32", "cpu", mini.train[:4], renderer, Sampling(6), 3, tmp_path)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return TrainContext(base, "float32", "cpu", mini.train[:4], renderer, Sampling(6), 3, folder)
+
+
+def config_of(method: Method[Any]) -> MethodConfig:
+    return method.config_type.model_validate(CONFIGS.get(method.spec.name, {}))
+
+
+def with_parent(method: Method[Any], context: TrainContext) -> TrainContext:
+    """Return the context with the policy that the method starts from, made once beside its folder."""
+    name = method.spec.starts_from
+    if name == "base":
+        return context
+    folder = context.folder.parent / f"parent-{name}"
+    if not folder.exists():
+        folder.mkdir()
+        parent = get_method(name)
+        parent.train(config_of(parent), with_parent(parent, replace(context, folder=folder)))
+    return replace(context, parent=read_artifact(folder))
 
 
 def make(method: Method[Any], context: TrainContext) -> PolicyArtifact:
-    config = method.config_type.model_validate(CONFIGS.get(method.spec.name, {}))
-    return method.train(config, context)
+    return method.train(config_of(method), with_parent(method, context))
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["loss"] for row in json.loads((folder / "training_log.json").read_text()) if "loss" in row]
 
 
 def load(folder: Path, renderer: PromptRenderer) -> Policy:
@@ -64,6 +94,59 @@ def test_the_artifact_reloads_and_answers_the_same(
     first = answers(load(context.folder, renderer), mini)
     assert first == answers(load(context.folder, renderer), mini)
     assert all(answer.text is not None for answer in first)
+
+
+def test_the_same_seed_gives_the_same_losses_and_the_same_answers(
+    method: Method[Any], context: TrainContext, renderer: PromptRenderer, mini: Benchmark
+) -> None:
+    again = replace(context, folder=context.folder.parent / "again")
+    again.folder.mkdir()
+    make(method, context)
+    make(method, again)
+    if method.spec.trains:
+        assert losses(context.folder) == losses(again.folder)
+    assert answers(load(context.folder, renderer), mini) == answers(load(again.folder, renderer), mini)
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(
+    method: Method[Any], context: TrainContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not method.spec.trains:
+        pytest.skip("trains nothing")
+    straight = replace(context, folder=context.folder.parent / "straight")
+    straight.folder.mkdir()
+    make(method, straight)
+    with monkeypatch.context() as patch:
+        patch.setattr("rpm_methods.adapter_training._save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make(method, context)
+    (last,) = context.folder.glob("checkpoints/checkpoint-2")
+    shutil.rmtree(last)
+    make(method, context)
+    assert losses(context.folder) == losses(straight.folder)
+
+
+def interrupted(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_starts_from_another_policy_merges_its_adapters_in_order(
+    method: Method[Any], context: TrainContext, renderer: PromptRenderer
+) -> None:
+    from rpm_methods.lineage import start_model
+
+    if method.spec.starts_from == "base":
+        pytest.skip("starts from the base model")
+    written = make(method, context)
+    ready = with_parent(method, context)
+    assert ready.parent is not None
+    assert len(written.adapters) == len(ready.parent.adapters) + 1
+    merged = start_model(ready)
+    parent = load(ready.parent.folder, renderer).lm.model
+    ids = torch.arange(9)[None]
+    assert torch.equal(merged(ids).logits, parent(ids).logits)
+    base = load_weights(context.base, "float32")
+    assert not torch.equal(base(ids).logits, merged(ids).logits)
 
 
 def test_a_method_that_trains_leaves_an_adapter_and_one_that_does_not_leaves_none(
