@@ -14,7 +14,7 @@ from benchmark.sample import Benchmark, Sample
 FINISH_REASONS = ("stop", "length", "prompt_too_long", None)
 KNOWN = ("sample_id", "method", "response", "reasoning", "finish_reason")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-_METHOD_NAME = re.compile(r"\w[\w .+-]{0,79}")
+_METHOD_NAME = re.compile(r"\w[\w .+-]{0,59}")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _row(
         problem = f"'{sample_id}' is not a test sample of this benchmark"
         mistakes.append(Mistake(f"{where}: sample_id", problem, _nearest_sample(sample_id, list(samples)[:5000])))
     if not isinstance(method, str) or not _METHOD_NAME.fullmatch(method):
-        remedy = "use at most 80 letters, digits, spaces and . _ + -"
+        remedy = "use at most 60 letters, digits, spaces and . _ + -"
         mistakes.append(Mistake(f"{where}: method", f"{method!r} cannot name a method", remedy))
     if "response" not in content or not isinstance(response, str | None):
         mistakes.append(Mistake(f"{where}: response", "is missing or neither text nor null"))

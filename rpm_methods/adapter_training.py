@@ -115,7 +115,7 @@ def _trainable(model: Any) -> dict[str, Any]:  # noqa: ANN401 - a PEFT model
 
 def _check_moved(before: dict[str, Any], after: dict[str, Any]) -> None:
     if all(before[name].equal(after[name]) for name in before):
-        raise RunFailure("training moved no parameter; is the learning rate zero?")
+        raise RunFailure("training moved no parameter; is the learning rate zero, or every step one of warm-up?")
 
 
 def _last_checkpoint(folder: Path) -> str | None:

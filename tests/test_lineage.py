@@ -74,6 +74,7 @@ def test_a_start_that_is_no_recipe_of_the_parent_is_a_mistake(recipes: Path) -> 
         (recipes / "dpo.yaml").write_text(text)
 
 
+@pytest.mark.slow
 def test_one_parent_serves_all_and_a_change_remakes_what_hangs_on_it_alone(recipes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run([str(recipes)], out)

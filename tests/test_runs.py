@@ -135,6 +135,7 @@ def test_running_again_reuses_everything_and_changes_no_byte(recipes: Path, tmp_
     assert tables(out) == before
 
 
+@pytest.mark.slow
 def test_two_runs_from_nothing_give_equal_bytes(recipes: Path, tmp_path: Path) -> None:
     compare(recipes, tmp_path / "one")
     compare(recipes, tmp_path / "two")
@@ -152,6 +153,7 @@ def test_a_changed_setting_remakes_what_hangs_on_it_and_nothing_else(recipes: Pa
     assert len(list(out.glob("stages/blocks/*/block.npz"))) == 3 * (1 + 1 + 2)  # golden, icl, and sft of before and now
 
 
+@pytest.mark.slow
 def test_another_way_of_answering_trains_nothing_again(recipes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     compare(recipes, out)
@@ -236,6 +238,7 @@ def test_a_prompt_too_long_for_the_context_is_unscored_counted_and_noted(
     assert " – |" in text
 
 
+@pytest.mark.slow
 def test_an_estimators_directory_serves_in_place_of_its_recipe(recipes: Path, tmp_path: Path, tiny_model: Path) -> None:
     from scoring.estimator import write_base_estimator
 
