@@ -15,7 +15,7 @@ from benchmark.seeds import derive_seed
 from benchmark.subsets import subset
 from recipes.schema import ScoringSettings
 from recipes.stage import StageReport
-from recipes.stage_embeddings import COMPONENTS, VECTORS, load_vectors
+from recipes.stage_embeddings import COMPONENTS, VECTORS, load_responses, load_vectors
 from recipes.stage_scores import ID, ScoredMethod, interval_fields
 from recipes.subset_pairs import subset_negatives
 from scoring.clusters import SampleClusters
@@ -62,9 +62,7 @@ class BaselineStage:
         inputs: Mapping[str, NDArray[np.float64]],
         golden: Mapping[str, NDArray[np.float64]],
     ) -> list[dict[str, Any]]:
-        responses = load_vectors(self.response_embeddings[method.column] / VECTORS)["responses"]
-        ends = np.cumsum([len(samples) for samples in self.test.values()])[:-1]
-        of_method = dict(zip(self.test, np.split(responses, ends), strict=True))
+        of_method = load_responses(self.response_embeddings[method.column], self.test)
         found = {key: self._estimate(club, key, inputs[key], golden[key], of_method[key]) for key in self.test}
         return [self._row(method, key, found, len(self.train)) for key in self.test]
 

@@ -17,7 +17,7 @@ from recipes.columns import GOLDEN
 from recipes.schema import ScoringSettings
 from recipes.stage import StageReport
 from recipes.stage_divergences import DIVERGENCES, component_vectors
-from recipes.stage_embeddings import COMPONENTS, VECTORS, load_vectors
+from recipes.stage_embeddings import COMPONENTS, load_responses
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_likelihoods import BLOCKS
 from recipes.stage_scores import ID, REMID, ScoredMethod, interval_fields
@@ -145,7 +145,7 @@ class BoundStage:
         return entropy_terms(blocks, self.settings.h_hat), most
 
     def _deviation(self, method: ScoredMethod, key: str) -> Deviation | None:
-        rows = self._response_rows(method.column)[key]
+        rows = load_responses(self.response_embeddings[method.column], self.test)[key]
         chosen = [self._whole_index[sample.sample_id] for sample in self.test[key]]
         golden = self._vectors[key]["golden"][chosen]
         return response_deviation(rows, golden, self._clusters.weights(self.test[key]))
@@ -153,11 +153,6 @@ class BoundStage:
     @cached_property
     def _whole_index(self) -> dict[str, int]:
         return {s.sample_id: index for samples in self.whole_test.values() for index, s in enumerate(samples)}
-
-    def _response_rows(self, column: str) -> dict[str, NDArray[np.float64]]:
-        rows = load_vectors(self.response_embeddings[column] / VECTORS)["responses"]
-        ends = np.cumsum([len(samples) for samples in self.test.values()])[:-1]
-        return dict(zip(self.test, np.split(rows, ends), strict=True))
 
     def _block(self, column: str, key: str) -> PairBlock:
         folders = read_json(self.likelihoods_folder / BLOCKS)

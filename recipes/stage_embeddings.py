@@ -1,7 +1,7 @@
 """The stages that embed texts: the benchmark's persona, character, dialogue and golden response; a method's answers."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,6 +52,12 @@ def embed_responses(
     rows[present] = found
     save_vectors(folder / VECTORS, {"responses": rows})
     return StageReport(counts={"responses": len(present), "missing": len(texts) - len(present)})
+
+
+def load_responses(folder: Path, test: Mapping[str, Sequence[Sample]]) -> dict[str, NDArray[np.float64]]:
+    """Return what `embed_responses` left in its folder: subset -> a row for each of its samples."""
+    ends = np.cumsum([len(samples) for samples in test.values()])[:-1]
+    return dict(zip(test, np.split(load_vectors(folder / VECTORS)["responses"], ends), strict=True))
 
 
 def component_text(sample: Sample, component: str) -> str:
