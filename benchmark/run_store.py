@@ -16,6 +16,10 @@ from typing import Any
 from benchmark.errors import RunFailure
 
 DONE = "done.json"
+FULL_DISK_MESSAGES = (os.strerror(errno.ENOSPC), "unexpected pos ", "iostream error")
+"""What libraries say of a full disk that raise no OSError: those written in Rust, and twice torch.save."""
+SHORT_KEY = 12
+"""Characters of a key that folders and tables show."""
 
 
 def content_key(value: object) -> str:
@@ -25,24 +29,39 @@ def content_key(value: object) -> str:
 
 
 class RunStore:
-    """The directory of one run."""
+    """The directory of one run. Looking at it makes nothing; it is made with the first stage's folder."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Make the directory if it is not there."""
+        """Name the directory."""
         self.folder = Path(folder)
-        with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
 
     def stage_folder(self, name: str, key: str) -> Path:
-        """Return (and make) the folder of the stage `name` with the dependency hash `key`."""
-        folder = self.folder / "stages" / f"{name.replace('/', '-')}-{key[:12]}"
+        """Return where the stage `name` with the dependency hash `key` lies, whether it is there or not."""
+        return self.folder / "stages" / f"{name.replace('/', '-')}-{key[:SHORT_KEY]}"
+
+    def make_stage_folder(self, name: str, key: str) -> Path:
+        """Return the stage's folder, made if need be; RunFailure when it cannot be made."""
+        folder = self.stage_folder(name, key)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def is_done(self, name: str, key: str) -> bool:
         """Tell whether the stage has finished under this key."""
-        return (self.folder / "stages" / f"{name.replace('/', '-')}-{key[:12]}" / DONE).is_file()
+        return (self.stage_folder(name, key) / DONE).is_file()
+
+    def is_begun(self, name: str, key: str) -> bool:
+        """Tell whether the stage's folder holds anything, finished or not."""
+        folder = self.stage_folder(name, key)
+        return folder.is_dir() and any(folder.iterdir())
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return what every finished stage says of itself, those of other settings too.
+
+        Raises:
+            RunFailure: a record is damaged.
+        """
+        return [read_json(path) for path in sorted(self.folder.glob(f"stages/*/{DONE}"))]
 
 
 @contextmanager
@@ -59,9 +78,9 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _disk_is_full(error: Exception) -> bool:
-    """Tell a full disk from other errors; libraries written in Rust say it in their message alone."""
+    """Tell a full disk from other errors, by number or by message."""
     number = error.errno if isinstance(error, OSError) else None
-    return number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    return number in (errno.ENOSPC, errno.EDQUOT) or any(m in str(error) for m in FULL_DISK_MESSAGES)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,6 @@
 """The stage in which a policy answers every test sample; a finished batch is never generated again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from benchmark.progress import Progress
 from benchmark.prompts import PromptRenderer
 from benchmark.run_store import append_jsonl, read_appended_jsonl, write_jsonl
 from benchmark.sample import Sample
+from benchmark.thinking import ThinkingFormat, thinking_format
 from recipes.environment import Compute
 from recipes.stage import StageReport
 from rpm_methods.artifact import read_artifact
@@ -30,6 +31,7 @@ def generate_responses(
 ) -> StageReport:
     """Answer all samples and write `responses.jsonl` in their order."""
     artifact = read_artifact(policy_folder)
+    form = thinking_format(renderer, artifact.template) if artifact.thinking else None
     rows = _finished_rows(folder / BATCHES)
     before = set(rows)
     with progress.task(f"answers of {artifact.method}", len(samples)) as advance:
@@ -37,13 +39,14 @@ def generate_responses(
         if len(rows) < len(samples):
             policy = load_policy(artifact, renderer=renderer, dtype=compute.dtype, device=compute.device)
             for batch in policy.generate(policy.prompts(samples), sampling, finished=rows.keys()):
-                made = {index: _row(samples[index], artifact.method, answer) for index, answer in batch}
+                made = {index: _row(samples[index], artifact.method, answer, form) for index, answer in batch}
                 append_jsonl(folder / BATCHES, made)
                 rows |= made
                 advance(len(made))
     ordered = [rows[index] for index in range(len(samples))]
     write_jsonl(folder / RESPONSES, [{k: v for k, v in row.items() if k != "tokens"} for row in ordered])
     reasons = [row["finish_reason"] for row in ordered]
+    thinking = {} if form is None else {"malformed": sum(_malformed(row) for row in ordered)}
     return StageReport(
         tokens=sum(row["tokens"] for index, row in rows.items() if index not in before),
         counts={
@@ -51,19 +54,26 @@ def generate_responses(
             "cut_by_length": reasons.count("length"),
             "prompt_too_long": reasons.count("prompt_too_long"),
             "empty": sum(row["response"] == "" for row in ordered),
+            **thinking,
         },
     )
 
 
-def _row(sample: Sample, method: str, answer: Generation) -> dict[str, Any]:
+def _row(sample: Sample, method: str, answer: Generation, form: ThinkingFormat | None) -> dict[str, Any]:
+    """Return an answer as a row; of a malformed one with thinking the whole text is the response."""
+    thought = None if form is None or answer.text is None else form.read(answer.text)
     return {
         "sample_id": sample.sample_id,
         "method": method,
-        "response": answer.text,
-        "reasoning": None,
+        "response": answer.text if thought is None else thought.response,
+        "reasoning": None if thought is None else thought.reasoning,
         "finish_reason": answer.finish_reason,
         "tokens": answer.prompt_tokens + answer.new_tokens,
     }
+
+
+def _malformed(row: Mapping[str, Any]) -> bool:
+    return row["response"] is not None and row["reasoning"] is None
 
 
 def _finished_rows(path: Path) -> dict[int, dict[str, Any]]:

@@ -1,35 +1,54 @@
-"""Train a LoRA adapter with a trainer of TRL's: arguments, checkpoints to go on from, checks that it trained."""
+"""Train a LoRA adapter with a trainer of TRL's: its arguments, a preflight, going on from checkpoints, its log."""
 
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import RunFailure
-from benchmark.progress import Advance
 from benchmark.run_store import disk_errors, write_json
 from benchmark.seeds import derive_seed
 from rpm_methods.arguments import AdapterSettings
-from rpm_methods.lineage import ADAPTER, start_model
+from rpm_methods.checkpoints import last_checkpoint, remove_checkpoints
+from rpm_methods.lineage import ADAPTER, start_adapters, start_model
 from rpm_methods.method import TrainContext
+from rpm_methods.preflight import FILE, LongestInputs, Preflight, ReferenceCheck, run_longest_batch
+from rpm_methods.training_watch import trainable, watcher
 from scoring.models.chat import ChatTokenizer
 
 LORA_DEFAULTS = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": "all-linear"}
 CHECKPOINTS = "checkpoints"
+TRAINING_LOG = "training_log.json"
 MakeTrainer = Callable[..., Any]
 """Called with model, args (TRL's config), processing_class, peft_config: what all of TRL's trainers take."""
 
 
-def train_adapter(
-    make_trainer: MakeTrainer, chat: ChatTokenizer, settings: AdapterSettings, context: TrainContext
-) -> int:
-    """Train an adapter on the model that the method starts from, and return the tokens that it was trained on.
+@dataclass(frozen=True)
+class TrainedAdapter:
+    """What a training run says of itself."""
 
-    Padding is left out of the count. The adapter lies in `context.folder / ADAPTER`, its log beside it.
+    tokens: int
+    """Tokens that it was trained on, padding left out."""
+    log: list[dict[str, Any]]
+    """What was logged, step by step."""
+    moved: bool
+    """Whether the adapter differs from the one that training began with."""
+
+
+def train_adapter(
+    make_trainer: MakeTrainer,
+    chat: ChatTokenizer,
+    settings: AdapterSettings,
+    context: TrainContext,
+    preflight: Preflight,
+    longest: LongestInputs,
+) -> TrainedAdapter:
+    """Train an adapter on the model that the method starts from; it and its log are left in the context's folder.
 
     Raises:
-        RunFailure: the loss is NaN, nothing moved, or the disk is full.
+        RunFailure: the loss is NaN, the longest batch or the disk is too much, or a step moved nothing.
     """
     import trl
     from peft import LoraConfig
@@ -38,22 +57,51 @@ def train_adapter(
     chat.tokenizer.pad_token_id = chat.pad_id
     set_seed(derive_seed(context.seed, "adapter"))
     with disk_errors(context.folder):
+        model = start_model(context)
+        reference = ReferenceCheck(model)
         trainer = make_trainer(
-            model=start_model(context),
+            model=model,
             args=getattr(trl, settings.trl_config)(**_arguments(settings, context)),
             processing_class=chat.tokenizer,
-            peft_config=LoraConfig(task_type="CAUSAL_LM", **{**LORA_DEFAULTS, **settings.lora}),
+            peft_config=LoraConfig(
+                task_type="CAUSAL_LM", **{**LORA_DEFAULTS, **settings.lora_defaults, **settings.lora}
+            ),
         )
         trainer.remove_callback(PrinterCallback)
-        before = _trainable(trainer.model)
+        before = trainable(trainer.model)
+        _finish_preflight(preflight, trainer, reference, longest, before, context)
         with context.progress.task("training steps", _total_steps(trainer)) as advance:
-            trainer.add_callback(_watcher(advance))
-            trainer.train(resume_from_checkpoint=_last_checkpoint(context.folder / CHECKPOINTS))
-        _check_moved(before, _trainable(trainer.model))
+            trainer.add_callback(watcher(advance, before))
+            trainer.train(resume_from_checkpoint=last_checkpoint(context.folder / CHECKPOINTS))
+        after = trainable(trainer.model)
         _save(trainer.model, context.folder / ADAPTER)
-        write_json(context.folder / "training_log.json", trainer.state.log_history)
-        shutil.rmtree(context.folder / CHECKPOINTS, ignore_errors=True)
-    return int(trainer.state.num_input_tokens_seen)
+        write_json(context.folder / TRAINING_LOG, trainer.state.log_history)
+        remove_checkpoints(context.folder / CHECKPOINTS)
+    moved = any(not before[name].equal(after[name]) for name in before)
+    return TrainedAdapter(int(trainer.state.num_input_tokens_seen), trainer.state.log_history, moved)
+
+
+def check_moved(trained: TrainedAdapter) -> None:
+    """Refuse a run that moved nothing: for objectives that always have a gradient."""
+    if not trained.moved:
+        raise RunFailure("training moved no parameter; is the learning rate zero, or every step one of warm-up?")
+
+
+def _finish_preflight(
+    preflight: Preflight,
+    trainer: Any,  # noqa: ANN401 - a TRL trainer
+    reference: ReferenceCheck,
+    longest: LongestInputs,
+    before: dict[str, Any],
+    context: TrainContext,
+) -> None:
+    """Check the model with its adapter, run the longest batch, and write all that is known before the first step."""
+    reference.confirm(trainer.model)
+    preflight.reference = "the start model: switching the new adapter off gives it back"
+    preflight.start_adapters = [f"{path.parent.name}/{path.name}" for path in start_adapters(context)]
+    preflight.trainable_parameters = sum(parameter.numel() for parameter in before.values())
+    preflight.longest_batch = run_longest_batch(trainer, *longest(trainer))
+    write_json(context.folder / FILE, preflight.plain())
 
 
 def _arguments(settings: AdapterSettings, context: TrainContext) -> dict[str, Any]:
@@ -69,6 +117,7 @@ def _arguments(settings: AdapterSettings, context: TrainContext) -> dict[str, An
         "include_num_input_tokens_seen": "non_padding",
         "gradient_checkpointing": context.device != "cpu",
         "dataloader_pin_memory": context.device != "cpu",
+        **settings.training_defaults,
         **settings.training,
         "output_dir": str(context.folder / CHECKPOINTS),
         "seed": derive_seed(context.seed, "training"),
@@ -78,51 +127,12 @@ def _arguments(settings: AdapterSettings, context: TrainContext) -> dict[str, An
     }
 
 
-def _watcher(advance: Advance) -> Any:  # noqa: ANN401 - a transformers callback
-    """Return a callback that shows progress and stops a diverged run."""
-    from transformers import TrainerCallback
-
-    class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
-        shown = 0
-
-        def on_step_end(self, args: object, state: Any, control: object, **kwargs: object) -> None:  # noqa: ANN401
-            advance(state.global_step - self.shown)
-            self.shown = state.global_step
-
-        def on_log(self, args: object, state: Any, control: object, logs: dict[str, float], **kwargs: object) -> None:  # noqa: ANN401
-            for name in ("loss", "grad_norm"):
-                if not math.isfinite(logs.get(name, 0.0)):
-                    raise RunFailure(f"training diverged: the {name} is {logs[name]} at step {state.global_step}")
-
-    return Watcher()
-
-
 def _total_steps(trainer: Any) -> int:  # noqa: ANN401 - a TRL trainer
     if trainer.args.max_steps > 0:
         return int(trainer.args.max_steps)
     batches = len(trainer.get_train_dataloader())
     steps = max(1, math.ceil(batches / int(trainer.args.gradient_accumulation_steps)))
     return math.ceil(steps * float(trainer.args.num_train_epochs))
-
-
-def _trainable(model: Any) -> dict[str, Any]:  # noqa: ANN401 - a PEFT model
-    """Return copies of the trainable parameters; RunFailure when there are none."""
-    found = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    if not found:
-        raise RunFailure("the adapter has no trainable parameters, so training would do nothing")
-    return found
-
-
-def _check_moved(before: dict[str, Any], after: dict[str, Any]) -> None:
-    if all(before[name].equal(after[name]) for name in before):
-        raise RunFailure("training moved no parameter; is the learning rate zero, or every step one of warm-up?")
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """Return the latest checkpoint that was written to its end."""
-    complete: Callable[[Path], bool] = lambda p: (p / "trainer_state.json").is_file()  # noqa: E731
-    steps = sorted((int(p.name.split("-")[1]), p) for p in folder.glob("checkpoint-*") if complete(p))
-    return str(steps[-1][1]) if steps else None
 
 
 def _save(model: Any, target: Path) -> None:  # noqa: ANN401 - a PEFT model

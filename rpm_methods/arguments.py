@@ -18,6 +18,12 @@ class AdapterSettings(MethodConfig):
 
     trl_config: ClassVar[str] = "SFTConfig"
     """Name of the class of TRL's that `training` is for."""
+    training_defaults: ClassVar[dict[str, Any]] = {}
+    """The method's own defaults for `training`."""
+    lora_defaults: ClassVar[dict[str, Any]] = {}
+    """The method's own defaults for `lora`."""
+    reserved: ClassVar[tuple[str, ...]] = ()
+    """Arguments that follow from elsewhere with this method."""
     training: dict[str, Any] = Field(default_factory=dict)
     """Arguments of TRL's config under their own names."""
     lora: dict[str, Any] = Field(default_factory=dict)
@@ -29,7 +35,9 @@ class AdapterSettings(MethodConfig):
         import trl
 
         config = getattr(trl, cls.trl_config)
-        return check_arguments(value, config, SET_BY_PROJECT, output_dir="unused", use_cpu=True, bf16=False)
+        return check_arguments(
+            value, config, (*SET_BY_PROJECT, *cls.reserved), output_dir="unused", use_cpu=True, bf16=False
+        )
 
     @field_validator("lora")
     @classmethod

@@ -1,6 +1,6 @@
 """The policy artifact: a directory that says how to serve a trained policy with any backend."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmark.errors import RunFailure
@@ -29,6 +29,10 @@ class PolicyArtifact:
     """Folder of the index of in-context examples, if the policy uses any."""
     training_tokens: int = 0
     """Tokens that went through the model in training, padding left out."""
+    training_counts: dict[str, int] = field(default_factory=dict)
+    """What training counted beside them: steps, those without a reward to learn from, …"""
+    thinking: bool = False
+    """Whether its answers hold thinking and response between the tags of the template."""
 
     @property
     def content_hash(self) -> str:

@@ -1,31 +1,62 @@
 """Data augmentation (Appendix E.1): supervised fine-tuning on the golden dialogues and on a teacher's new ones."""
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
-from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from benchmark.errors import Mistake, UserMistakes
 from benchmark.rows import RowReader
-from benchmark.run_store import read_jsonl
 from benchmark.sample import Sample
+from benchmark.seeds import derive_seed
 from benchmark.subsets import TRAIN_SPLIT
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
 from rpm_methods.sft_training import train_on_rows
+from rpm_methods.teacher import Teacher, recorded_file, recorded_rows
+from rpm_methods.teacher_dialogues import DialogueTeacherSettings, drawn_samples, teacher_dialogues
 from rpm_methods.training_rows import training_rows
 from scoring.models.causal_lm import load_chat
 
 TEMPLATE = "response"
+MINI_DIALOGUES = "augmented.jsonl"
 
 
 class DASettings(AdapterSettings):
-    """Settings of data augmentation."""
+    """Settings of data augmentation: dialogues that are there, or a teacher that writes them."""
 
-    dialogues: str = "mini"
-    """What the teacher wrote: "mini" for the recorded dialogues of the mini benchmark, or a JSON-lines file of samples
-    in the benchmark's schema with `source_sample_IDs`."""
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may hold a key given by mistake
+
+    dialogues: str | None = "mini"
+    """What a teacher wrote: "mini" for the recorded dialogues of the mini benchmark, or a JSON-lines file of samples
+    in the benchmark's schema with `source_sample_IDs`. Null, or left out, with a `teacher`."""
+    teacher: DialogueTeacherSettings | None = Field(default=None, validate_default=True)
+    """The model that writes the dialogues now; null for those of `dialogues`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _teacher_alone(cls, data: Any) -> Any:  # noqa: ANN401 - whatever is to be validated
+        has_teacher = isinstance(data, dict) and data.get("teacher") is not None
+        return {"dialogues": None, **data} if has_teacher else data
+
+    @field_validator("dialogues")
+    @classmethod
+    def _is_there(cls, value: str | None) -> str | None:
+        if value is not None:
+            recorded_file(value, MINI_DIALOGUES)
+        return value
+
+    @field_validator("teacher")
+    @classmethod
+    def _one_source(cls, value: DialogueTeacherSettings | None, info: ValidationInfo) -> DialogueTeacherSettings | None:
+        given = info.data.get("dialogues", "faulty") is not None
+        if value is not None and given:
+            raise ValueError("teacher and dialogues are both given; with a teacher, set dialogues to null")
+        if value is None and not given:
+            raise ValueError("neither teacher nor dialogues is given; name a file or 'mini' as dialogues, or a teacher")
+        return value
 
 
 class DataAugmentation:
@@ -51,11 +82,22 @@ class DataAugmentation:
 
         Raises:
             UserMistakes: the teacher's file is faulty, or holds no dialogue made from a training sample.
+            RunFailure: the teacher's endpoint refused or failed; what it gave is kept, and training has not begun.
         """
-        made = augmented_samples(config.dialogues, context.samples)
+        made = augmented_samples(_source(config, context), context.samples)
         rows = training_rows([*context.samples, *made], context.renderer, TEMPLATE, load_chat(context.base))
         tokens = train_on_rows(rows, config, context)
         return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=tokens)
+
+
+def _source(config: DASettings, context: TrainContext) -> str:
+    """Return where the dialogues are, after the teacher has written them if there is one."""
+    settings = config.teacher
+    if settings is None:
+        return str(config.dialogues)
+    seed = derive_seed(context.seed, "da")
+    teacher = Teacher(settings, context.renderer, context.folder, seed, context.progress)
+    return str(teacher_dialogues(teacher, drawn_samples(context.samples, settings.samples, seed)))
 
 
 def augmented_samples(source: str, samples: Sequence[Sample]) -> list[Sample]:
@@ -64,14 +106,15 @@ def augmented_samples(source: str, samples: Sequence[Sample]) -> list[Sample]:
     Raises:
         UserMistakes: all faulty lines, or there is no such dialogue.
     """
-    path = Path(str(files("benchmark.data.mini") / "augmented.jsonl")) if source == "mini" else Path(source)
-    if not path.is_file():
-        raise UserMistakes([Mistake(f"config.dialogues: {source}", "is neither 'mini' nor a file")])
+    try:
+        path = recorded_file(source, MINI_DIALOGUES)
+    except ValueError as error:
+        raise UserMistakes([Mistake("config.dialogues", str(error))]) from error
     known = {sample.sample_id for sample in samples}
     made: list[Sample] = []
     mistakes: list[Mistake] = []
-    for number, row in enumerate(read_jsonl(path), start=1):
-        reader = RowReader(row, TRAIN_SPLIT, f"{path}:{number}")
+    for where, row in recorded_rows(path, mistakes):
+        reader = RowReader(row, TRAIN_SPLIT, where)
         sample = reader.sample()
         mistakes += reader.faults
         if sample is not None and known.intersection(sample.source_sample_ids):

@@ -5,13 +5,14 @@ from functools import partial
 from typing import Any, ClassVar
 
 from benchmark.errors import RunFailure
-from rpm_methods.adapter_training import train_adapter
+from rpm_methods.adapter_training import check_moved, train_adapter
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
+from rpm_methods.preflight import check_rows, longest_collated
 from rpm_methods.sampled_answers import load_parent, sample_answers
-from rpm_methods.training_rows import PreferenceRow, check_rows, preference_rows
+from rpm_methods.training_rows import PreferenceRow, preference_rows
 from scoring.models.causal_lm import context_length, load_chat
 from scoring.models.generation import Generation
 
@@ -49,9 +50,11 @@ class DirectPreferenceOptimization:
         rejected = self._rejected(context)
         chat = load_chat(context.base)
         rows = preference_rows(context.samples, rejected, context.renderer, TEMPLATE, chat)
-        check_rows([row for pair in rows for row in pair.both], chat, context_length(context.base))
-        tokens = train_adapter(partial(_make_trainer, rows), chat, config, context)
-        return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=tokens)
+        preflight = check_rows([row for pair in rows for row in pair.both], chat, context_length(context.base))
+        longest = longest_collated([max(len(row.input_ids) for row in pair.both) for pair in rows])
+        trained = train_adapter(partial(_make_trainer, rows), chat, config, context, preflight, longest)
+        check_moved(trained)
+        return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=trained.tokens)
 
     def _rejected(self, context: TrainContext) -> list[Generation]:
         """Return the SFT policy's answers to the dialogues alone; RunFailure when a dialogue does not fit."""

@@ -35,7 +35,14 @@ def start_model(context: TrainContext) -> Any:  # noqa: ANN401 - a transformers 
     return model
 
 
-def trained_artifact(spec: MethodSpec, context: TrainContext, *, template: str, training_tokens: int) -> PolicyArtifact:
+def trained_artifact(
+    spec: MethodSpec,
+    context: TrainContext,
+    *,
+    template: str,
+    training_tokens: int,
+    training_counts: dict[str, int] | None = None,
+) -> PolicyArtifact:
     """Write the artifact of a method whose adapter lies in the folder; the parent's adapters are copied beside it."""
     inherited = []
     for number, adapter in enumerate(start_adapters(context)):
@@ -54,4 +61,6 @@ def trained_artifact(spec: MethodSpec, context: TrainContext, *, template: str, 
         seed=context.seed,
         adapters=(*inherited, ADAPTER),
         training_tokens=training_tokens,
+        training_counts=training_counts or {},
+        thinking=spec.produces_reasoning,
     ).write()

@@ -2,11 +2,12 @@
 
 from functools import partial
 
-from rpm_methods.adapter_training import train_adapter
+from rpm_methods.adapter_training import check_moved, train_adapter
 from rpm_methods.answer_loss import sft_trainer_class
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.method import TrainContext
-from rpm_methods.training_rows import TrainingRow, check_rows
+from rpm_methods.preflight import check_rows, longest_collated
+from rpm_methods.training_rows import TrainingRow
 from scoring.models.causal_lm import context_length, load_chat
 
 
@@ -20,10 +21,13 @@ def train_on_rows(rows: list[TrainingRow], settings: AdapterSettings, context: T
     from datasets import Dataset
 
     chat = load_chat(context.base)
-    check_rows(rows, chat, context_length(context.base))
+    preflight = check_rows(rows, chat, context_length(context.base))
     columns = {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
     make_trainer = partial(_make_trainer, Dataset.from_dict(columns), context.device)
-    return train_adapter(make_trainer, chat, settings, context)
+    longest = longest_collated([len(row.input_ids) for row in rows])
+    trained = train_adapter(make_trainer, chat, settings, context, preflight, longest)
+    check_moved(trained)
+    return trained.tokens
 
 
 def _make_trainer(dataset: object, device: str, *, args: object, **arguments: object) -> object:

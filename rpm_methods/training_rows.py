@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.errors import Mistake, UserMistakes
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Sample
 from scoring.models.chat import ChatTokenizer
@@ -20,6 +19,14 @@ class TrainingRow:
     sample_id: str
     input_ids: list[int]
     labels: list[int]
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """A prompt that is to be answered by the policy itself."""
+
+    sample_id: str
+    prompt_ids: list[int]
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,10 @@ def training_rows(
     *,
     answers: Sequence[str] | None = None,
 ) -> list[TrainingRow]:
-    """Render and tokenise samples exactly as generation does; the golden responses are the answers unless given."""
+    """Render and tokenise samples exactly as generation does; the golden responses are the answers unless given.
+
+    An answer is what stands between the template's answer prefix and its stop string.
+    """
     rows = []
     texts = [sample.golden_response for sample in samples] if answers is None else answers
     for sample, text in zip(samples, texts, strict=True):
@@ -56,6 +66,13 @@ def training_rows(
         answer = _answer(text, renderer, template, chat)
         rows.append(TrainingRow(sample.sample_id, prompt + answer, [IGNORED] * len(prompt) + answer))
     return rows
+
+
+def prompt_rows(
+    samples: Sequence[Sample], renderer: PromptRenderer, template: str, chat: ChatTokenizer
+) -> list[PromptRow]:
+    """Render and tokenise the prompts alone."""
+    return [PromptRow(sample.sample_id, chat.encode_prompt(renderer.render(template, sample))) for sample in samples]
 
 
 def preference_rows(
@@ -82,23 +99,3 @@ def preference_rows(
 
 def _answer(text: str, renderer: PromptRenderer, template: str, chat: ChatTokenizer) -> list[int]:
     return chat.encode_answer(renderer.answer(template, text), ended=True)
-
-
-def check_rows(rows: Sequence[TrainingRow], chat: ChatTokenizer, max_length: int) -> None:
-    """Refuse rows that a trainer would cut or that would teach the model not to stop.
-
-    Raises:
-        UserMistakes: there are no rows, or some are longer than `max_length` tokens (all of them are listed).
-    """
-    if not rows:
-        raise UserMistakes([Mistake("benchmark", "has no training samples", "train on one with an IDTrain split")])
-    mistakes = [
-        Mistake(row.sample_id, f"prompt and answer have {len(row.input_ids)} tokens, and {max_length} fit")
-        for row in rows
-        if len(row.input_ids) > max_length
-    ]
-    if mistakes:
-        raise UserMistakes(mistakes)
-    unended = [row.sample_id for row in rows if row.labels[-1] != chat.end_of_turn_id]
-    if unended or chat.pad_id == chat.end_of_turn_id:
-        raise AssertionError(f"the end of the turn must be supervised and differ from padding: {unended}")

@@ -25,6 +25,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "da": {"training": TWO_STEPS},
     "dpo": {"training": TWO_STEPS},
     "rft": {"training": TWO_STEPS, "candidates": 2},
+    "grpo": {"training": TWO_STEPS | {"num_generations": 2}},
+    "thinking_sft": {"training": TWO_STEPS},
+    "thinking_rl": {"training": TWO_STEPS | {"num_generations": 2}},
 }
 """Settings that make a method small; a method without an entry runs with its defaults."""
 

@@ -14,8 +14,9 @@ from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
 from benchmark.progress import SilentProgress
 from rpm_methods.answer_loss import sft_trainer_class
 from rpm_methods.method import TrainContext
+from rpm_methods.preflight import check_rows
 from rpm_methods.sft import SFTSettings, SupervisedFineTuning
-from rpm_methods.training_rows import IGNORED, TrainingRow, check_rows, training_rows
+from rpm_methods.training_rows import IGNORED, TrainingRow, training_rows
 from scoring.models.causal_lm import CausalLM, load_causal_lm, load_weights
 from scoring.models.generation import Sampling
 from scoring.models.resolver import locate_model

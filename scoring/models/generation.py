@@ -9,7 +9,7 @@ import torch
 from benchmark.prompts import Prompt
 from benchmark.seeds import derive_seed
 from scoring.models.causal_lm import CausalLM
-from scoring.models.decoding import Sampler, decode
+from scoring.models.decoding import Drawn, Sampler, decode
 
 FinishReason = Literal["stop", "length", "prompt_too_long"]
 
@@ -82,19 +82,24 @@ def _generate(
     sampler = Sampler(sampling.repetition_penalty, sampling.temperature, generator)
     answers = decode(lm, list(prompts.values()), list(stops.values()), sampler, sampling.max_new_tokens)
     return [
-        (index, _generation(lm, ids, stops[index], len(prompts[index]), sampling))
-        for index, ids in zip(prompts, answers, strict=True)
+        (index, _generation(lm, drawn, stops[index], len(prompts[index])))
+        for index, drawn in zip(prompts, answers, strict=True)
     ]
 
 
-def _generation(lm: CausalLM, ids: list[int], stop: str, prompt_tokens: int, sampling: Sampling) -> Generation:
-    text = lm.chat.decode(ids)
-    stopped = bool(stop) and stop in text
-    if stopped:
+def _generation(lm: CausalLM, drawn: Drawn, stop: str, prompt_tokens: int) -> Generation:
+    text = answer_text(lm, drawn, stop)
+    return Generation(text, drawn.finish_reason, prompt_tokens, len(drawn.ids))
+
+
+def answer_text(lm: CausalLM, drawn: Drawn, stop: str) -> str:
+    """Return the text of what a row drew, up to its stop string, without white space around it."""
+    text = lm.chat.decode(drawn.ids)
+    if drawn.closed:
         text = text[: text.index(stop)]
-    ended = stopped or len(ids) < sampling.max_new_tokens
-    text = text if ended else _without_begun_stop(text, stop)
-    return Generation(text.strip(), "stop" if ended else "length", prompt_tokens, len(ids))
+    elif drawn.finish_reason == "length":
+        text = _without_begun_stop(text, stop)
+    return text.strip()
 
 
 def _without_begun_stop(text: str, stop: str) -> str:

@@ -50,7 +50,7 @@ def encode_prefix(body: Any, ids: Sequence[int], device: torch.device) -> Shared
     from transformers import DynamicCache
 
     cache = DynamicCache()  # made without the model's configuration it keeps every key, of sliding windows too
-    if not _keeps_keys_alone(body.config):
+    if not keeps_keys_alone(body.config):
         raise _cannot_share(body)
     body(torch.tensor([list(ids)], device=device), past_key_values=cache, use_cache=True)
     layers = tuple((layer.keys, layer.values) for layer in cache.layers)
@@ -60,7 +60,7 @@ def encode_prefix(body: Any, ids: Sequence[int], device: torch.device) -> Shared
     return SharedPrefix(layers, len(ids), None if switch is None or len(ids) > switch else switch)
 
 
-def _keeps_keys_alone(config: Any) -> bool:  # noqa: ANN401
+def keeps_keys_alone(config: Any) -> bool:  # noqa: ANN401
     """Tell whether transformers' own cache for this model would hold keys and values and no other state."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer

@@ -1,0 +1,118 @@
+"""TRL's GRPOTrainer with groups kept whole and, where it pays, each group's prompt computed once."""
+
+import warnings
+from typing import Any
+
+import torch
+
+from benchmark.errors import RunFailure
+from rpm_methods.group_log_probs import grouped_log_probs
+from scoring.models.attention import use_grouped_attention
+from scoring.models.shared_prefix import keeps_keys_alone
+
+NO_SPREAD = "frac_reward_zero_std"
+"""TRL's name of the share of groups whose rewards are all the same: they teach nothing."""
+MISLEADING = (
+    "completions/clipped_ratio",
+    "completions/mean_terminated_length",
+    "completions/min_terminated_length",
+    "completions/max_terminated_length",
+)
+"""TRL looks for an end-of-turn token; answers here mostly end by their stop string. `clipped_share` is right."""
+DOUBLED = ("rewards/total/mean", "rewards/total/std")
+"""The one reward function's own, which are `reward` and `reward_std` over again."""
+
+
+def why_not_shared(device: str, config: Any, *, checkpointing: bool) -> str:  # noqa: ANN401
+    """Return why prompts cannot be shared in the update; an empty string if they can.
+
+    With gradient checkpointing transformers leaves the cache out without a word; on CUDA TRL's own way with fast
+    attention kernels is taken.
+    """
+    if device != "cpu":
+        return f"on {device} TRL's own forward pass is used"
+    if checkpointing:
+        return "gradient checkpointing runs every row with its own prompt"
+    return "" if keeps_keys_alone(config) else "the model does not keep the keys of all tokens"
+
+
+def check_collapse(share: float, reward: float, state: Any, logging_steps: int, patience: int) -> None:  # noqa: ANN401
+    """Stop when there has been nothing to learn for `patience` steps in a row.
+
+    Args:
+        share: of the step's groups, those whose rewards are all the same.
+        reward: mean reward of the step.
+        state: the trainer's; its log tells of the steps before, those before an interruption too.
+        logging_steps: steps a row of that log.
+        patience: in steps.
+
+    Raises:
+        RunFailure: training collapsed.
+    """
+    if share < 1:
+        return
+    before = [row[NO_SPREAD] for row in state.log_history if NO_SPREAD in row]
+    flat = next((number for number, value in enumerate(reversed(before)) if value < 1), len(before))
+    if flat * logging_steps + 1 < patience:
+        return
+    raise RunFailure(
+        f"training collapsed: in {patience} steps in a row, up to step {state.global_step + 1}, all answers to each "
+        f"prompt got the same reward (mean {reward:.3f}), so there is nothing to learn; look at rollouts/ in the "
+        "policy's folder, then raise the temperature, lower the learning rate, or start from a better policy "
+        "(config.collapse_steps sets the patience)"
+    )
+
+
+def group_trainer_class(device: str, collapse_steps: int) -> Any:  # noqa: ANN401 - a class of TRL's
+    """Return the trainer; it stops after `collapse_steps` steps in a row in which no group's rewards differed."""
+    from trl import GRPOTrainer
+    from trl.trainer.utils import split_tensor_dict
+
+    class GroupTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL is untyped
+        """Groups stay together in the batches that are made of a generation batch."""
+
+        def __init__(self, **arguments: Any) -> None:  # noqa: ANN401
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*rollout_func.*experimental")
+                super().__init__(**arguments)
+            config, checkpointing = self.model.config, self.args.gradient_checkpointing
+            self.own_forward_because = why_not_shared(device, config, checkpointing=checkpointing)
+            if not self.own_forward_because:
+                use_grouped_attention(self.model.get_base_model())
+            self._buffered_inputs: Any = None
+
+        def _prepare_inputs(self, generation_batch: Any) -> Any:  # noqa: ANN401
+            """Do what TRL does without its shuffle, which would tear groups apart; the sum of gradients is the same."""
+            if not self.model.training:
+                return super()._prepare_inputs(generation_batch)
+            steps = self.args.steps_per_generation
+            if self._step % (steps * self.num_iterations) == 0 or self._buffered_inputs is None:
+                made = self._generate_and_score_completions(generation_batch)
+                share, reward = (self._metrics["train"][name][-1] for name in (NO_SPREAD, "reward"))
+                check_collapse(share, reward, self.state, self.args.logging_steps, collapse_steps)
+                self._buffered_inputs = split_tensor_dict(made, steps)
+            return self._buffered_inputs[self._step % steps]
+
+        def _get_per_token_logps_and_entropies(
+            self,
+            model: Any,  # noqa: ANN401
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            logits_to_keep: int,
+            *rest: Any,  # noqa: ANN401
+            **others: Any,  # noqa: ANN401
+        ) -> Any:  # noqa: ANN401
+            if self.own_forward_because:
+                given = (model, input_ids, attention_mask, logits_to_keep, *rest)
+                return super()._get_per_token_logps_and_entropies(*given, **others)
+            log_probs, entropies = grouped_log_probs(model, input_ids, attention_mask, logits_to_keep)
+            return log_probs, entropies, None
+
+        def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+            """Leave out what TRL counts wrongly or twice here."""
+            mode = "train" if self.model.training else "eval"
+            for name in (*MISLEADING, *DOUBLED):
+                self._metrics[mode].pop(name, None)
+            super().log(logs, start_time)
+
+    return GroupTrainer

@@ -1,0 +1,187 @@
+"""What is checked and written down before the first training step, as `preflight.json` beside the policy."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmark.errors import Mistake, RunFailure, UserMistakes
+from rpm_methods.training_rows import IGNORED, PromptRow, TrainingRow
+from scoring.models.chat import ChatTokenizer
+
+FILE = "preflight.json"
+SHOWN_TOKENS = 60
+"""Tokens at the end of a prompt that the example shows."""
+PROBE_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class LongestBatch:
+    """The batch that needs the most memory, run forward and backward before all others."""
+
+    rows: int
+    tokens: int
+    """Of its longest row, prompt and answer."""
+    seconds: float
+
+
+@dataclass
+class Preflight:
+    """What training is about to see. Nothing of it is cut: rows that do not fit stop the run."""
+
+    rows: int
+    longest_tokens: int
+    median_tokens: float
+    context_length: int
+    end_token: str
+    pad_token: str
+    ends_supervised: int | None
+    """Rows whose last supervised token ends the turn; None where no answers are given (rollouts)."""
+    example: dict[str, str]
+    """One row decoded: the end of its prompt and, if there is one, its supervised text."""
+    start_adapters: list[str] = field(default_factory=list)
+    reference: str = ""
+    """What the reference model is, for methods that have one."""
+    trainable_parameters: int = 0
+    longest_batch: LongestBatch | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        """Return what the file holds."""
+        return asdict(self)
+
+
+def check_rows(rows: Sequence[TrainingRow], chat: ChatTokenizer, context_length: int) -> Preflight:
+    """Look at supervised rows; refuse those that a trainer would cut or that would teach the model not to stop.
+
+    Raises:
+        UserMistakes: there are no rows, or some are longer than the context (all of them are listed).
+        AssertionError: a row does not end its turn, or the end is the padding token.
+    """
+    lengths = [len(row.input_ids) for row in rows]
+    _check_lengths([row.sample_id for row in rows], lengths, context_length, "prompt and answer have")
+    unended = [row.sample_id for row in rows if row.labels[-1] != chat.end_of_turn_id]
+    if unended or chat.pad_id == chat.end_of_turn_id:
+        raise AssertionError(f"the end of the turn must be supervised and differ from padding: {unended}")
+    first = rows[0]
+    answer = [token for token in first.labels if token != IGNORED]
+    prompt = first.input_ids[: len(first.input_ids) - len(answer)]
+    example = {**_example(first.sample_id, prompt, chat), "supervised": chat.tokenizer.decode(answer)}
+    return _preflight(lengths, chat, context_length, example, ends_supervised=len(rows))
+
+
+def check_prompts(
+    rows: Sequence[PromptRow], max_new_tokens: int, chat: ChatTokenizer, context_length: int
+) -> Preflight:
+    """Look at the prompts of rollouts; UserMistakes lists all that leave no room for an answer."""
+    lengths = [len(row.prompt_ids) + max_new_tokens for row in rows]
+    _check_lengths(
+        [row.sample_id for row in rows], lengths, context_length, f"prompt and {max_new_tokens} tokens of answer have"
+    )
+    example = _example(rows[0].sample_id, rows[0].prompt_ids, chat)
+    return _preflight(lengths, chat, context_length, example, ends_supervised=None)
+
+
+def _check_lengths(sample_ids: Sequence[str], lengths: Sequence[int], context_length: int, what: str) -> None:
+    if not sample_ids:
+        raise UserMistakes([Mistake("benchmark", "has no training samples", "train on one with an IDTrain split")])
+    mistakes = [
+        Mistake(sample_id, f"{what} {length} tokens, and {context_length} fit")
+        for sample_id, length in zip(sample_ids, lengths, strict=True)
+        if length > context_length
+    ]
+    if mistakes:
+        raise UserMistakes(mistakes)
+
+
+def _example(sample_id: str, prompt: Sequence[int], chat: ChatTokenizer) -> dict[str, str]:
+    """Return the end of a prompt decoded with its special tokens, as the model sees it."""
+    return {"sample_id": sample_id, "prompt_end": chat.tokenizer.decode(list(prompt[-SHOWN_TOKENS:]))}
+
+
+def _preflight(
+    lengths: Sequence[int],
+    chat: ChatTokenizer,
+    context_length: int,
+    example: dict[str, str],
+    *,
+    ends_supervised: int | None,
+) -> Preflight:
+    end, pad = chat.spelled([chat.end_of_turn_id, chat.pad_id])
+    return Preflight(
+        rows=len(lengths),
+        longest_tokens=max(lengths),
+        median_tokens=median(lengths),
+        context_length=context_length,
+        end_token=end,
+        pad_token=pad,
+        ends_supervised=ends_supervised,
+        example=example,
+    )
+
+
+class ReferenceCheck:
+    """Tells whether the model under a new adapter is still the one that training was to start from.
+
+    Some ways of initialising an adapter change the weights below it. Then switching the adapter off, which is how
+    TRL gets its reference model, gives another model than the parent.
+    """
+
+    def __init__(self, model: Any) -> None:  # noqa: ANN401 - a transformers model
+        """Run a short probe through the model before the adapter is put on."""
+        self.before = _probe(model)
+
+    def confirm(self, model: Any) -> None:  # noqa: ANN401 - a PEFT model
+        """Compare; RunFailure when the model without its adapter answers the probe otherwise."""
+        with model.disable_adapter():
+            after = _probe(model)
+        if not torch.equal(self.before, after):
+            raise RunFailure(
+                "the new adapter changes the model below it, so the reference model would not be the one that training "
+                "starts from; choose another init_lora_weights (config.lora)"
+            )
+
+
+def _probe(model: Any) -> torch.Tensor:  # noqa: ANN401
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        ids = torch.arange(PROBE_TOKENS, device=model.device)[None]
+        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+    model.train(training)
+    return logits.cpu()
+
+
+def run_longest_batch(trainer: Any, inputs: Mapping[str, Any], rows: int, tokens: int) -> LongestBatch:  # noqa: ANN401
+    """Run one batch forward and backward, so that too little memory shows now and not hours later.
+
+    Neither gradients nor random numbers nor metrics are left changed.
+    """
+    start = time.perf_counter()
+    with torch.random.fork_rng():
+        trainer.model.train()
+        loss = trainer.compute_loss(trainer.model, dict(inputs))
+        loss.backward()
+    trainer.model.zero_grad(set_to_none=True)
+    for metrics in getattr(trainer, "_metrics", {}).values():
+        metrics.clear()
+    return LongestBatch(rows, tokens, round(time.perf_counter() - start, 3))
+
+
+LongestInputs = Callable[[Any], tuple[Mapping[str, Any], int, int]]
+"""Trainer -> inputs of its longest batch, rows in it, tokens of its longest row."""
+
+
+def longest_collated(lengths: Sequence[int]) -> LongestInputs:
+    """Return a way of collating the longest rows of a trainer's data set, whose rows have these lengths."""
+
+    def collate(trainer: Any) -> tuple[Mapping[str, Any], int, int]:  # noqa: ANN401
+        size = min(len(lengths), trainer.args.per_device_train_batch_size)
+        longest = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))[:size]
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in longest])
+        return trainer._prepare_inputs(batch), size, lengths[longest[0]]
+
+    return collate

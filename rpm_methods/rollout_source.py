@@ -1,0 +1,159 @@
+"""Where TRL's trainer gets its rollouts from, and what is kept of them: texts with their rewards, every few steps."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+
+from benchmark.run_store import read_jsonl, write_jsonl
+from benchmark.sample import Sample
+from benchmark.seeds import derive_seed
+from rpm_methods.merged_adapter import merged
+from rpm_methods.training_rows import PromptRow
+from scoring.models.causal_lm import CausalLM
+from scoring.models.chat import ChatTokenizer
+from scoring.sampling import Rollout, sample_rollouts
+
+FOLDER = "rollouts"
+ROLLOUTS = "rollouts.jsonl"
+
+
+@dataclass(frozen=True)
+class RewardPart:
+    """One part of the reward."""
+
+    name: str
+    score: Callable[[Sample, Sequence[Rollout]], list[float | None]]
+    """All rollouts of one sample -> a reward each; None where there cannot be one."""
+
+
+@dataclass
+class RolloutSource:
+    """Draws the rollouts of a step and writes down those of every few steps."""
+
+    rows: Sequence[PromptRow]
+    samples: Sequence[Sample]
+    stop: str
+    chat: ChatTokenizer
+    context_length: int
+    batch_tokens: int
+    """Memory: most tokens in a batch of rollouts, prompts and room for answers included."""
+    seed: int
+    folder: Path
+    keep_every: int
+    """Texts are kept of the first step and of every so manyth."""
+    parts: Sequence[RewardPart]
+    well_formed: Callable[[str], bool] | None = None
+    """Tells malformed answers, where the method asks for a form."""
+    drawn: list[Rollout] = field(default_factory=list)
+    """The rollouts of the step at hand, in TRL's order."""
+    places: list[int] = field(default_factory=list)
+    """The row of each."""
+
+    def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:  # noqa: ANN401 - TRL's rollout_func
+        """Answer the prompts, which are row numbers, as TRL asks of its `rollout_func`."""
+        self.places = [int(prompt) for prompt in prompts]
+        step = trainer.state.global_step + 1
+        with merged(trainer.accelerator.unwrap_model(trainer.model)) as model:
+            lm = CausalLM(model, self.chat, self.context_length, torch.device(model.device))
+            self.drawn = []
+            for number, batch in enumerate(self._batches(trainer.max_completion_length)):
+                self.drawn += sample_rollouts(
+                    lm,
+                    [self.rows[place].prompt_ids for place in batch],
+                    stop=self.stop,
+                    max_new_tokens=trainer.max_completion_length,
+                    temperature=trainer.temperature,
+                    seed=derive_seed(self.seed, "rollouts", str(step), str(number)),
+                )
+        return {
+            "prompt_ids": [self.rows[place].prompt_ids for place in self.places],
+            "completion_ids": [list(rollout.ids) for rollout in self.drawn],
+            "logprobs": None,
+        }
+
+    def total(
+        self,
+        log_metric: Callable[[str, float], None],
+        trainer_state: Any,  # noqa: ANN401 - transformers' own
+        **others: object,
+    ) -> list[float | None]:
+        """Return the reward of each rollout, the sum of its parts, as a reward function of TRL's; log the parts."""
+        parts = {part.name: self._scored(part) for part in self.parts}
+        totals = [_sum(values) for values in zip(*parts.values(), strict=True)]
+        malformed = [self.well_formed is not None and not self.well_formed(r.text) for r in self.drawn]
+        for name, values in parts.items():
+            known = [value for value in values if value is not None]
+            log_metric(f"rewards/{name}/mean", fmean(known) if known else math.nan)
+            log_metric(f"rewards/{name}/std", stdev(known) if len(known) > 1 else math.nan)
+        count = len(totals)
+        log_metric("rewards/unscorable_share", sum(total is None for total in totals) / count)
+        log_metric("completions/clipped_share", sum(r.finish_reason == "length" for r in self.drawn) / count)
+        if self.well_formed is not None:
+            log_metric("completions/malformed_share", sum(malformed) / count)
+        self._keep(trainer_state.global_step + 1, parts, totals, malformed)
+        return totals
+
+    def _scored(self, part: RewardPart) -> list[float | None]:
+        """Score the rollouts of each sample together."""
+        values: list[float | None] = []
+        for start, end in self._groups():
+            values += part.score(self.samples[self.places[start]], self.drawn[start:end])
+        return values
+
+    def finish(self) -> None:
+        """Join the files of single steps into one."""
+        steps = sorted((self.folder / FOLDER).glob("step-*.jsonl"))
+        write_jsonl(self.folder / ROLLOUTS, [row for path in steps for row in read_jsonl(path)])
+
+    def _batches(self, new_tokens: int) -> list[list[int]]:
+        """Split the rows into batches within the memory setting, the answers of a prompt together."""
+        batches: list[list[int]] = []
+        for start, end in self._groups():
+            group = self.places[start:end]
+            both = [*(batches[-1] if batches else []), *group]
+            width = max(len(self.rows[place].prompt_ids) for place in both) + new_tokens
+            if batches and width * len(both) <= self.batch_tokens:
+                batches[-1] = both
+            else:
+                batches.append(group)
+        return batches
+
+    def _groups(self) -> list[tuple[int, int]]:
+        """Return (first, behind the last) of each run of rollouts of one row."""
+        changes = [i for i in range(1, len(self.places)) if self.places[i] != self.places[i - 1]]
+        return list(zip([0, *changes], [*changes, len(self.places)], strict=True))
+
+    def _keep(
+        self,
+        step: int,
+        parts: Mapping[str, Sequence[float | None]],
+        totals: Sequence[float | None],
+        malformed: Sequence[bool],
+    ) -> None:
+        """Write the rollouts of a step that is to be kept; a step that is run again writes its file anew."""
+        if step != 1 and step % self.keep_every:
+            return
+        rows = [
+            {
+                "step": step,
+                "sample_id": self.rows[place].sample_id,
+                "text": rollout.text,
+                "reward": totals[number],
+                "parts": {name: values[number] for name, values in parts.items()},
+                "finish_reason": rollout.finish_reason,
+                "malformed": malformed[number],
+            }
+            for number, (place, rollout) in enumerate(zip(self.places, self.drawn, strict=True))
+        ]
+        write_jsonl(self.folder / FOLDER / f"step-{step:06d}.jsonl", rows)
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    """Return the sum of a rollout's parts; None when one of them is missing."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

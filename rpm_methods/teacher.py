@@ -1,0 +1,166 @@
+"""A teacher: a large model that writes training data, asked at an endpoint or recorded in a file.
+
+Every answer of use is kept in the run's folder the moment it comes and never asked for again, as long as what is sent
+for it stays the same. Samples without one after all attempts are listed together, and the same command asks for
+those alone.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import Field
+
+from benchmark.errors import Mistake, RunFailure, UserMistakes
+from benchmark.progress import Progress, SilentProgress
+from benchmark.prompts import Prompt, PromptRenderer
+from benchmark.run_store import append_jsonl, content_key, read_appended_jsonl
+from scoring.models.endpoint import Endpoint, EndpointSettings
+from scoring.models.endpoint_replies import Completion, has_half_character
+
+ANSWERS = "teacher_answers.jsonl"
+MINI = "mini"
+
+T = TypeVar("T")
+
+
+class TeacherSettings(EndpointSettings):
+    """Which model teaches. The paper's is Qwen3-235B-A22B; it names no sampling settings."""
+
+    temperature: float = Field(default=0.7, ge=0)
+    max_tokens: int = Field(default=4096, ge=1)
+
+
+class FaultyAnswer(ValueError):
+    """An answer of the teacher that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Answers(Generic[T]):
+    """What the teacher gave, and for which names it gave nothing of use."""
+
+    given: dict[str, T]
+    """Name -> answer, in the order in which they were asked for."""
+    failures: dict[str, str]
+    """Name -> reason."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model at an endpoint, with the folder in which its answers are kept."""
+
+    settings: TeacherSettings
+    renderer: PromptRenderer
+    folder: Path
+    seed: int
+    progress: Progress = field(default_factory=SilentProgress)
+    sleep: Callable[[float], object] | None = None
+    """What waits between attempts; see `Endpoint`."""
+
+    def ask(self, title: str, prompts: Mapping[str, Prompt], read: Callable[[str], T]) -> Answers[T]:
+        """Ask for what is not there yet.
+
+        Args:
+            title: what is asked for, as progress shows it.
+            prompts: name -> prompt; names are unique within the folder.
+            read: makes the value of an answer's text, or raises FaultyAnswer, whereupon the teacher is asked again.
+
+        Raises:
+            RunFailure: the endpoint refuses all requests or is down; it lists the prompts that failed before.
+        """
+        endpoint = Endpoint(self.settings, sleep=self.sleep)
+        keys = {name: self._key(endpoint, name, prompt) for name, prompt in prompts.items()}
+        texts = self._kept(keys)
+        missing = [name for name in prompts if name not in texts]
+        failures: dict[str, str] = {}
+        with self.progress.task(title, len(prompts)) as advance:
+            advance(len(texts))
+            outcomes = endpoint.ask([prompts[n] for n in missing], seed=self.seed, check=lambda t: _fault(read, t))
+            try:
+                with closing(outcomes):
+                    for outcome in outcomes:
+                        name = missing[outcome.index]
+                        if outcome.completion is None:
+                            failures[name] = str(outcome.problem)
+                        else:
+                            self._keep(name, keys[name], outcome.completion)
+                            texts[name] = outcome.completion.text
+                        advance()
+            except RunFailure as error:
+                raise RunFailure("\n".join([str(error), *_listed(failures)])) from error
+        given = {name: read(texts[name]) for name in prompts if name in texts}
+        return Answers(given, {name: failures[name] for name in missing if name in failures})
+
+    def _key(self, endpoint: Endpoint, name: str, prompt: Prompt) -> str:
+        """Hash what an answer depends on; a longer limit or another endpoint leaves good answers as they are."""
+        sent = {key: value for key, value in endpoint.body(prompt).items() if key != "max_tokens"}
+        return content_key([name, sent])
+
+    def _kept(self, keys: Mapping[str, str]) -> dict[str, str]:
+        rows = read_appended_jsonl(self.folder / ANSWERS)
+        return {row["name"]: row["text"] for row in rows if keys.get(row["name"]) == row["key"]}
+
+    def _keep(self, name: str, key: str, completion: Completion) -> None:
+        append_jsonl(self.folder / ANSWERS, {"name": name, "key": key, **asdict(completion)})
+
+
+def require_all(failures: Mapping[str, str], note: str) -> None:
+    """Raise RunFailure with the names of all failures, if there are any; `note` says what came of the rest."""
+    if failures:
+        first = f"the teacher gave no usable answer to {len(failures)} requests; {note}"
+        raise RunFailure("\n".join([first, *_listed(failures)]))
+
+
+def _fault(read: Callable[[str], object], text: str) -> str | None:
+    try:
+        read(text)
+    except FaultyAnswer as error:
+        return str(error)
+    return None
+
+
+def _listed(failures: Mapping[str, str]) -> list[str]:
+    return [f"  {name}: {reason}" for name, reason in failures.items()]
+
+
+def recorded_file(source: str, mini_name: str) -> Path:
+    """Return the file of recorded answers: the mini benchmark's for "mini", else the file that `source` names.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    path = Path(str(files("benchmark.data.mini") / mini_name)) if source == MINI else Path(source)
+    if not path.is_file():
+        raise ValueError(f"'{source}' is neither 'mini' nor a file")
+    return path
+
+
+def recorded_rows(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (place, object) of each line of a user's JSON-lines file, recording lines that are no JSON object.
+
+    Raises:
+        UserMistakes: the file cannot be read as UTF-8.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserMistakes([Mistake(str(path), f"cannot be read: {error}", "name a UTF-8 file")]) from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            mistakes.append(Mistake(where, f"is not valid JSON: {error}"))
+            continue
+        if not isinstance(row, dict):
+            mistakes.append(Mistake(where, "is not a JSON object", "write {...} a line"))
+        elif has_half_character(json.dumps(row, ensure_ascii=False)):
+            mistakes.append(Mistake(where, "holds half of a character (a lone surrogate)", "write whole characters"))
+        else:
+            yield where, row
