@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from benchmark.seeds import derive_seed
 from rpm_methods.adapter_training import TrainedAdapter, train_adapter
@@ -44,15 +44,6 @@ class RolloutSettings(AdapterSettings):
     """Steps between those whose rollouts are kept as text; the first step's always are."""
     collapse_steps: int = Field(default=5, ge=1)
     """Steps in a row without a group whose rewards differ, after which training stops."""
-
-    @field_validator("training")
-    @classmethod
-    def _groups_fill_batches(cls, value: dict[str, Any]) -> dict[str, Any]:
-        merged = cls.training_defaults | value
-        rows, group = merged["per_device_train_batch_size"], merged["num_generations"]
-        if rows % group:
-            raise ValueError(f"per_device_train_batch_size {rows} would tear groups of num_generations {group} apart")
-        return value
 
 
 @dataclass(frozen=True)
@@ -121,6 +112,8 @@ def _make_trainer(
     )
     prompts = trainer.args.generation_batch_size // trainer.num_generations
     preflight.notes.append(f"a step answers {prompts} prompts {trainer.num_generations} times each")
+    if trainer.args.per_device_train_batch_size % trainer.num_generations:
+        preflight.notes.append("batches tear groups apart, so their prompts are shared less")
     if trainer.own_forward_because:
         preflight.notes.append(f"prompts are not shared in the update: {trainer.own_forward_because}")
     return trainer

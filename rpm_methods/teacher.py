@@ -74,7 +74,7 @@ class Teacher:
         """
         endpoint = Endpoint(self.settings, sleep=self.sleep)
         keys = {name: self._key(endpoint, name, prompt) for name, prompt in prompts.items()}
-        texts = self._kept(keys)
+        texts = {name: text for name, text in self._kept(keys).items() if _fault(read, text) is None}
         missing = [name for name in prompts if name not in texts]
         failures: dict[str, str] = {}
         with self.progress.task(title, len(prompts)) as advance:
