@@ -17,7 +17,7 @@ from benchmark.errors import RunFailure
 
 DONE = "done.json"
 FULL_DISK_MESSAGES = (os.strerror(errno.ENOSPC), "unexpected pos ", "iostream error")
-"""What libraries say of a full disk that raise no OSError: those written in Rust, and twice torch.save."""
+"""What errors that are no OSError say of a full disk: those of libraries written in Rust, then torch.save's two."""
 SHORT_KEY = 12
 """Characters of a key that folders and tables show."""
 
@@ -29,11 +29,16 @@ def content_key(value: object) -> str:
 
 
 class RunStore:
-    """The directory of one run. Looking at it makes nothing; it is made with the first stage's folder."""
+    """The directory of one run. Looking into it makes nothing, so that a plan leaves no trace."""
 
     def __init__(self, folder: str | Path) -> None:
         """Name the directory."""
         self.folder = Path(folder)
+
+    def make(self) -> None:
+        """Make the directory if it is not there; RunFailure when it cannot be made."""
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def stage_folder(self, name: str, key: str) -> Path:
         """Return where the stage `name` with the dependency hash `key` lies, whether it is there or not."""

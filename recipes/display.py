@@ -1,54 +1,205 @@
-"""Progress on a terminal as live bars, elsewhere as a line every few seconds."""
+"""What is known of a run while it goes on, and the plainest view of it: lines, for files and pipes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from threading import RLock
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmark.progress import Advance
+from benchmark.progress import Advance, Progress
+from recipes.stage import Outlook, Prospect, RunObserver
+from recipes.time_left import KindTimes, Pace, TimeLeft, about, add_up
 
 SECONDS_BETWEEN_LINES = 10.0
+Clock = Callable[[], float]
+"""Returns seconds from any fixed moment."""
 
 
-class ConsoleProgress:
-    """Shows the advance of tasks on a rich console."""
+class RunView(Progress, RunObserver, Protocol):
+    """Follows a run: its stages, and the tasks within them."""
 
-    def __init__(self, console: Console) -> None:
-        """Bars where the console is a terminal, lines where it is a file or a pipe."""
-        self.console = console
+
+@dataclass
+class Task:
+    """A part of a stage's work that is being done."""
+
+    title: str
+    pace: Pace
+
+
+class FollowedRun:
+    """The stages of a run in their order, how far it is, and the tasks of the running stage; shows nothing itself.
+
+    A view may draw from another thread than the one that works, so it holds `lock` while it reads.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        """Start the clock; there are no stages yet."""
+        self.clock = clock
+        self.lock = RLock()
+        self.began = clock()
+        self.stages: list[Outlook] = []
+        self.seconds: dict[str, float] = {}
+        """Stages that this run finished, with their seconds."""
+        self.passed = 0
+        """Stages finished or reused; they come first in the order."""
+        self.running: str | None = None
+        self.running_since = 0.0
+        self.tasks: list[Task] = []
+        self._times = KindTimes()
+
+    def planned(self, outlooks: Sequence[Outlook], times: KindTimes) -> None:
+        """Take the stages in order and what is known of their times."""
+        with self.lock:
+            self.stages, self._times = list(outlooks), times
+
+    def reused(self, name: str) -> None:
+        """Pass over a stage."""
+        with self.lock:
+            self.passed += 1
+
+    def started(self, name: str) -> None:
+        """Let a stage run."""
+        with self.lock:
+            self.running, self.running_since = name, self.clock()
+
+    def resumed(self, name: str) -> None:
+        """Let a stage go on."""
+        self.started(name)
+
+    def finished(self, name: str, seconds: float) -> None:
+        """End the running stage; others of its kind are judged by it too."""
+        with self.lock:
+            self.running = None
+            self.seconds[name] = seconds
+            self._times.add(name, seconds)
+            self.passed += 1
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
         """Open a task of `total` units."""
-        with self._bar(title, total) if self.console.is_terminal else self._lines(title, total) as advance:
-            yield advance
-
-    @contextmanager
-    def _bar(self, title: str, total: int) -> Iterator[Advance]:
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        with Progress(*columns, *times, console=self.console, transient=True) as bars:
-            bar = bars.add_task(title, total=total)
-
-            def advance(units: int = 1) -> None:
-                bars.advance(bar, units)
-
-            yield advance
-
-    @contextmanager
-    def _lines(self, title: str, total: int) -> Iterator[Advance]:
-        start = shown = time.monotonic()
-        done = 0
+        opened = Task(title, Pace(total))
 
         def advance(units: int = 1) -> None:
-            nonlocal done, shown
-            done += units
-            now = time.monotonic()
-            if done and now - shown >= SECONDS_BETWEEN_LINES:
-                shown = now
-                left = (now - start) / done * (total - done)
-                self.console.print(f"  {title}: {done} of {total}, about {left:.0f} s left", highlight=False)
+            with self.lock:
+                opened.pace.advance(units, self.clock())
+            self.advanced(opened)
 
-        yield advance
+        with self.lock:
+            self.tasks.append(opened)
+        try:
+            yield advance
+        finally:
+            with self.lock:
+                self.tasks.remove(opened)
+
+    def advanced(self, task: Task) -> None:
+        """See a task advance."""
+
+    def to_come(self) -> list[Outlook]:
+        """Return the stages behind the running one."""
+        return self.stages[self.passed + (self.running is not None) :]
+
+    def expected(self, stage: Outlook) -> float | None:
+        """Return the seconds that a stage to come should take; None if its kind was never timed or nothing is done."""
+        return None if stage.prospect is Prospect.REUSED else self._times.mean(stage.name)
+
+    def time_left(self) -> TimeLeft:
+        """Return the time that is left of the run."""
+        with self.lock:
+            running = [] if self.running is None else [self._running_left(self.running)]
+            return add_up(running + [self.expected(s) for s in self.to_come() if s.prospect is not Prospect.REUSED])
+
+    def _running_left(self, name: str) -> float | None:
+        """Judge the running stage by the slowest of its tasks, or before they can be judged, by its kind.
+
+        A stage that takes longer than its kind is not about to end: nothing is known of it until its pace is.
+        """
+        now = self.clock()
+        paces = [left for task in self.tasks if (left := task.pace.seconds_left(now)) is not None]
+        if paces:
+            return max(paces)
+        mean, elapsed = self._times.mean(name), now - self.running_since
+        return None if mean is None or elapsed > mean else mean - elapsed
+
+
+class StageLines:
+    """Says a line for each thing that happens to a stage."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """Take what says a line."""
+        self._tell = tell
+
+    def planned(self, outlooks: Sequence[Outlook], times: KindTimes) -> None:
+        """Say nothing: each stage is told as its turn comes."""
+
+    def reused(self, name: str) -> None:
+        """Say that a stage is done already."""
+        self._tell(f"reused   {name}")
+
+    def started(self, name: str) -> None:
+        """Say that a stage starts."""
+        self._tell(f"started  {name}")
+
+    def resumed(self, name: str) -> None:
+        """Say that a stage goes on."""
+        self._tell(f"resumed  {name}")
+
+    def finished(self, name: str, seconds: float) -> None:
+        """Say how long a stage took."""
+        self._tell(f"finished {name} in {seconds:.0f} s")
+
+    def note(self, text: str) -> None:
+        """Say a remark."""
+        self._tell(f"note: {text}")
+
+
+class LineView(FollowedRun):
+    """Follows a run in lines: what happens to each stage, and every ten seconds how far a task is."""
+
+    def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
+        """Print on the console."""
+        super().__init__(clock)
+        self._tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        self._lines = StageLines(self._tell)
+        self._shown = self.began
+
+    def reused(self, name: str) -> None:
+        """Say that a stage is done already."""
+        super().reused(name)
+        self._lines.reused(name)
+
+    def started(self, name: str) -> None:
+        """Say that a stage starts."""
+        super().started(name)
+        self._shown = self.running_since
+        self._lines.started(name)
+
+    def resumed(self, name: str) -> None:
+        """Say that a stage goes on."""
+        super().started(name)
+        self._shown = self.running_since
+        self._lines.resumed(name)
+
+    def finished(self, name: str, seconds: float) -> None:
+        """Say how long a stage took."""
+        super().finished(name, seconds)
+        self._lines.finished(name, seconds)
+
+    def note(self, text: str) -> None:
+        """Say a remark."""
+        self._lines.note(text)
+
+    def advanced(self, task: Task) -> None:
+        """Say how far the task is, if the last line was ten seconds ago."""
+        now = self.clock()
+        if not task.pace.done or now - self._shown < SECONDS_BETWEEN_LINES:
+            return
+        self._shown = now
+        left = task.pace.seconds_left(now)
+        own = "" if left is None else f", {about(left)} left"
+        self._tell(f"  {task.title}: {task.pace.done} of {task.pace.total}{own}; left of the run: {self.time_left()}")

@@ -10,6 +10,9 @@ from recipes.stage_bounds import BOUNDS
 from recipes.stage_divergences import DIVERGENCES
 from recipes.stage_scores import DIFFERENCES, REMI, REMID
 from recipes.stage_tokens import TOKENS
+from rpm_methods.adapter_training import TRAINING_LOG
+from rpm_methods.preflight import FILE as PREFLIGHT
+from rpm_methods.rollout_source import ROLLOUTS
 
 SCORE_FILES = (
     ("scores", REMI),
@@ -22,6 +25,9 @@ SCORE_FILES = (
 )
 """What each stage gives to `scores/`; baseline and tokens are there if they were asked for."""
 
+TRAINING_FILES = (TRAINING_LOG, PREFLIGHT, ROLLOUTS)
+"""What training leaves that people look at; the last is there where a policy learned from its own answers."""
+
 
 def publish_scores(folders: Mapping[str, Path], out: Path) -> None:
     """Copy the files of the stages that ran to `scores/`, and remove those of stages that did not."""
@@ -30,6 +36,18 @@ def publish_scores(folders: Mapping[str, Path], out: Path) -> None:
             publish(folders[stage] / name, out / "scores" / name)
         else:
             (out / "scores" / name).unlink(missing_ok=True)
+
+
+def publish_training(folders: Mapping[str, Path], out: Path) -> None:
+    """Copy what the training of each policy left to `training/METHOD/`, parents that are not compared included."""
+    with disk_errors(out):
+        for old in (out / "training", out / "figures" / "training"):
+            shutil.rmtree(old, ignore_errors=True)
+    for stage, folder in folders.items():
+        kind, _, method = stage.partition("/")
+        for name in TRAINING_FILES if kind == "policy" else ():
+            if (folder / name).is_file():
+                publish(folder / name, out / "training" / method / name)
 
 
 def publish(source: Path, target: Path) -> None:

@@ -1,6 +1,5 @@
 """Run a comparison from recipes to tables."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,12 @@ from recipes.comparison import Comparison
 from recipes.environment import settle_compute
 from recipes.manifest import write_comparison_manifest
 from recipes.plan import Planner
-from recipes.publishing import publish, publish_scores
-from recipes.stage import StageRecord, run_stages
+from recipes.publishing import publish, publish_scores, publish_training
+from recipes.stage import RunObserver, StageRecord, run_stages
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_responses import RESPONSES
 from reports.table20 import write_table20
+from reports.training_curves import write_training_report
 from scoring.estimator import read_estimator
 
 
@@ -28,9 +28,7 @@ class FinishedRun:
     """The Markdown table."""
 
 
-def run_comparison(
-    comparison: Comparison, out: Path, *, progress: Progress, tell: Callable[[str], None]
-) -> FinishedRun:
+def run_comparison(comparison: Comparison, out: Path, *, progress: Progress, observer: RunObserver) -> FinishedRun:
     """Run all stages that are not done yet, then write scores, manifest and tables.
 
     Raises:
@@ -38,13 +36,16 @@ def run_comparison(
     """
     compute = settle_compute(comparison.shared.compute)
     store = RunStore(out)
+    store.make()
     planner = Planner(comparison, compute, store, progress)
-    folders, records = run_stages(planner.stages(), store, tell)
+    folders, records = run_stages(planner.stages(), store, observer)
     names = [planner.name(recipe) for recipe in comparison.recipes]
     responses = {name: f"responses/{name}.jsonl" for name in names}
     for name in names:
         publish(folders[f"responses/{name}"] / RESPONSES, out / responses[name])
     publish_scores(folders, out)
+    publish_training(folders, out)
     description = read_estimator(folders["estimator"] / ESTIMATOR).description
     write_comparison_manifest(out, comparison, compute, records, description, responses)
+    write_training_report(out)
     return FinishedRun(out, records, write_table20(out))

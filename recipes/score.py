@@ -1,6 +1,5 @@
 """Score responses made elsewhere: from a file of responses to the same scores and tables as a comparison."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from recipes.publishing import publish_scores
 from recipes.run import FinishedRun
 from recipes.schema import ScoreSettings
 from recipes.scoring_plan import ResponseSource, ScoringInputs, ScoringPlanner
-from recipes.stage import run_stages
+from recipes.stage import RunObserver, run_stages
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_scores import ScoredMethod
 from reports.table20 import write_table20
@@ -64,19 +63,20 @@ def prepare_scoring(responses: Path, benchmark: str, estimator: Path, settings: 
     return Scoring(given, inputs, settings)
 
 
-def run_scoring(scoring: Scoring, out: Path, *, progress: Progress, tell: Callable[[str], None]) -> FinishedRun:
+def run_scoring(scoring: Scoring, out: Path, *, progress: Progress, observer: RunObserver) -> FinishedRun:
     """Run all stages that are not done yet, then write scores, manifest and tables.
 
     Raises:
         RunFailure: a stage failed; what was finished stays, and the same call goes on from it.
     """
     for note in scoring.given.notes:
-        tell(f"note: {note}")
+        observer.note(note)
     compute = settle_compute(scoring.settings.compute)
     store = RunStore(out)
+    store.make()
     planner = ScoringPlanner(scoring.inputs, compute, store, progress)
     sources = [_source(method, rows, out) for method, rows in scoring.given.rows.items()]
-    folders, records = run_stages(planner.stages(sources), store, tell)
+    folders, records = run_stages(planner.stages(sources), store, observer)
     publish_scores(folders, out)
     description = read_estimator(folders["estimator"] / ESTIMATOR).description
     names = list(scoring.given.rows)

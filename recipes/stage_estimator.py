@@ -12,8 +12,11 @@ ESTIMATOR = "estimator"
 
 
 def make_estimator(recipe: EstimatorRecipe, templates: str | None, folder: Path) -> StageReport:
-    """Make the estimator that a recipe describes."""
-    write_base_estimator(recipe.model, folder / ESTIMATOR, templates=Path(templates) if templates else None)
+    """Make the estimator that a recipe describes, anew where an interrupted run left a part of it."""
+    target = folder / ESTIMATOR
+    with disk_errors(target):
+        shutil.rmtree(target, ignore_errors=True)
+    write_base_estimator(recipe.model, target, templates=Path(templates) if templates else None)
     return StageReport()
 
 

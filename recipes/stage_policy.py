@@ -14,4 +14,6 @@ def train_policy(
     """Train the method in the stage's folder."""
     made = context(folder)
     artifact = method.train(config, made)
-    return StageReport(tokens=artifact.training_tokens, counts={"training_samples": len(made.samples)})
+    return StageReport(
+        tokens=artifact.training_tokens, counts={"training_samples": len(made.samples), **artifact.training_counts}
+    )

@@ -140,8 +140,12 @@ def _notes(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> list[str]:
         if n
     ]
     for stage in manifest["stages"]:
-        if stage["name"].startswith("responses/"):
-            notes += _answer_notes(stage["name"].removeprefix("responses/"), stage["counts"])
+        kind, _, method = stage["name"].partition("/")
+        if kind == "responses":
+            notes += _answer_notes(method, stage["counts"])
+        elif kind == "policy" and stage["counts"].get("steps_without_spread"):
+            flat, steps = stage["counts"]["steps_without_spread"], stage["counts"]["steps"]
+            notes.append(f"Training of {method} learned nothing in {flat} of {steps} steps: all rewards were the same.")
     return notes
 
 
@@ -170,6 +174,7 @@ def _answer_notes(method: str, counts: dict[str, int]) -> list[str]:
     causes = {
         "cut_by_length": "cut by the length limit (scored without an end-of-turn token)",
         "prompt_too_long": "not given because the prompt was longer than the context",
+        "malformed": "malformed (no thinking and answer between their tags; the whole text is scored)",
         "empty": "empty (scored as the end-of-turn token alone)",
     }
     return [

@@ -9,6 +9,7 @@ from typing import Any
 from benchmark.loading import BUNDLED, load_benchmark
 from benchmark.progress import SilentProgress
 from benchmark.sample import Benchmark
+from recipes.display import StageLines
 from recipes.run import FinishedRun
 from recipes.schema import ScoreSettings
 from recipes.score import prepare_scoring, run_scoring
@@ -63,7 +64,7 @@ def score(
     """Score a file of responses; return what the run left and what it told."""
     told: list[str] = []
     prepared = prepare_scoring(responses, benchmark.name, estimator, chosen)
-    finished = run_scoring(prepared, out, progress=SilentProgress(), tell=told.append)
+    finished = run_scoring(prepared, out, progress=SilentProgress(), observer=StageLines(told.append))
     return finished, [" ".join(line.split()) for line in told]
 
 

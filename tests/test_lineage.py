@@ -7,6 +7,7 @@ import pytest
 from benchmark import UserMistakes
 from benchmark.progress import SilentProgress
 from recipes.comparison import prepare_comparison
+from recipes.display import StageLines
 from recipes.run import run_comparison
 from rpm_methods.artifact import read_artifact
 
@@ -41,7 +42,7 @@ def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch:
 def run(names: list[str], out: Path) -> dict[str, str]:
     """Run recipes and return what was done with each stage."""
     told: list[str] = []
-    run_comparison(prepare_comparison(names, []), out, progress=SilentProgress(), tell=told.append)
+    run_comparison(prepare_comparison(names, []), out, progress=SilentProgress(), observer=StageLines(told.append))
     return {line.split()[1]: line.split()[0] for line in told if line.split()[0] in ("reused", "started")}
 
 

@@ -29,7 +29,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "thinking_sft": {"training": TWO_STEPS},
     "thinking_rl": {"training": TWO_STEPS | {"num_generations": 2}},
 }
-"""Settings that make a method small; a method without an entry runs with its defaults."""
+"""Settings that make a method small; one without an entry takes two steps, or its defaults if it trains nothing."""
 
 
 @pytest.fixture(params=sorted(methods()))
@@ -46,7 +46,8 @@ def context(tiny_model: Path, mini: Benchmark, renderer: PromptRenderer, tmp_pat
 
 
 def config_of(method: Method[Any]) -> MethodConfig:
-    return method.config_type.model_validate(CONFIGS.get(method.spec.name, {}))
+    small = {"training": TWO_STEPS} if method.spec.trains else {}
+    return method.config_type.model_validate(CONFIGS.get(method.spec.name, small))
 
 
 def with_parent(method: Method[Any], context: TrainContext) -> TrainContext:

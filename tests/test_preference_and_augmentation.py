@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from test_methods_contract import TWO_STEPS, with_parent
 
 from benchmark import Benchmark, PromptRenderer, UserMistakes
-from rpm_methods.da import augmented_samples
+from rpm_methods.da import DASettings, augmented_samples
 from rpm_methods.method import TrainContext
 from rpm_methods.registry import get_method
 from rpm_methods.training_rows import IGNORED, preference_rows, training_rows
@@ -98,3 +99,27 @@ def test_rft_trains_on_the_candidate_that_the_base_model_rewards_most(
         rewards = percentage_rewards(scorer, context.renderer, sample, texts)
         best = max(reward for reward in rewards if reward is not None)
         assert rewards[texts.index(winner)] == pytest.approx(best, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ({"dialogues": None}, "neither teacher nor dialogues is given"),
+        ({"dialogues": "mini", "teacher": {"model": "big"}}, "teacher and dialogues are both given"),
+        ({"dialogues": "none.jsonl"}, "'none.jsonl' is neither 'mini' nor a file"),
+        ({"teacher": {"model": "big", "api_key_variable": "sk-secret"}}, "not the name of an environment variable"),
+    ],
+)
+def test_data_augmentation_has_one_source_and_it_is_looked_at_before_anything_runs(
+    config: dict[str, object], wanted: str
+) -> None:
+    with pytest.raises(ValidationError, match=wanted) as caught:
+        DASettings.model_validate(config)
+    assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", [{}, {"teacher": {"model": "big"}}, {"teacher": None, "dialogues": "mini"}])
+def test_settings_of_data_augmentation_survive_being_written_down(config: dict[str, object]) -> None:
+    settings = DASettings.model_validate(config)
+    assert DASettings.model_validate(settings.model_dump()) == settings
+    assert (settings.teacher is None) == (settings.dialogues == "mini")

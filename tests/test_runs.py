@@ -12,6 +12,7 @@ from benchmark.progress import SilentProgress
 from benchmark.subsets import SUBSET_KEYS
 from recipes.columns import GOLDEN
 from recipes.comparison import prepare_comparison
+from recipes.display import StageLines
 from recipes.run import FinishedRun, run_comparison
 from scoring.block_files import BlockFiles
 from scoring.pair_matrix import PairBlock
@@ -65,7 +66,7 @@ def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch:
 def compare(folder: Path, out: Path, *overrides: str) -> tuple[FinishedRun, list[str]]:
     told: list[str] = []
     comparison = prepare_comparison([str(folder)], list(overrides))
-    finished = run_comparison(comparison, out, progress=SilentProgress(), tell=told.append)
+    finished = run_comparison(comparison, out, progress=SilentProgress(), observer=StageLines(told.append))
     return finished, [" ".join(line.split()) for line in told]
 
 

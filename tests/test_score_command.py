@@ -29,6 +29,7 @@ from benchmark.progress import SilentProgress
 from recipes import subset_pairs
 from recipes.cli import main
 from recipes.comparison import prepare_comparison
+from recipes.display import StageLines
 from recipes.run import run_comparison
 from recipes.score import prepare_scoring
 from scoring.estimator import DESCRIPTION, write_base_estimator
@@ -131,7 +132,9 @@ def test_scores_are_those_of_a_comparison_with_the_same_responses(place: Workpla
     recipe, compared, out = tmp_path / "sft.yaml", tmp_path / "compared", tmp_path / "out"
     names = {"model": place.model, "estimator": place.estimator, "embedding": place.embedding}
     recipe.write_text(RECIPE.format(benchmark=place.benchmark.name, **names))
-    run_comparison(prepare_comparison([str(recipe)], []), compared, progress=SilentProgress(), tell=lambda line: None)
+    run_comparison(
+        prepare_comparison([str(recipe)], []), compared, progress=SilentProgress(), observer=StageLines(print)
+    )
     place.score(compared / "responses" / "sft.jsonl", out)
     assert times(out).keys() == times(compared).keys()
     for name in ("remi", "remid", "differences", "bounds", "divergences"):

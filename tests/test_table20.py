@@ -27,7 +27,12 @@ MANIFEST: dict[str, Any] = {
     "methods": {"sft": {"label": "SFT", "order": 20}, "icl": {"label": "ICL", "order": 10}},
     "caution": "Too small.",
     "estimator": {"label": "base m, w/o Reasoning"},
-    "stages": [{"name": "responses/icl", "counts": {"samples": 9, "cut_by_length": 4, "empty": 1}}],
+    "stages": [
+        {"name": "policy/sft", "counts": {"training_samples": 4}},
+        {"name": "policy/grpo", "counts": {"steps": 5, "steps_without_spread": 2}},
+        {"name": "policy/rl", "counts": {"steps": 5, "steps_without_spread": 0}},
+        {"name": "responses/icl", "counts": {"samples": 9, "cut_by_length": 4, "empty": 1, "malformed": 3}},
+    ],
 }
 SCORES = [
     row("sft", "id", 0.25),
@@ -66,9 +71,12 @@ def test_notes_carry_the_caution_the_estimator_and_every_count() -> None:
         "Unscored samples of sft on m: 1.",
         "cut by the length limit (scored without an end-of-turn token): 4 of 9",
         "empty (scored as the end-of-turn token alone): 1 of 9",
+        "between their tags; the whole text is scored): 3 of 9",
+        "Training of grpo learned nothing in 2 of 5 steps",
         "Samples a subset: 2 to 3",
     ):
         assert part in text
+    assert "Training of rl" not in text
 
 
 def test_csv_keeps_full_precision_and_leaves_the_missing_empty() -> None:

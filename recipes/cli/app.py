@@ -14,6 +14,7 @@ from recipes.cli.benchmark_commands import benchmark_app
 from recipes.cli.doctor import doctor
 from recipes.cli.estimator_commands import estimator_app
 from recipes.cli.listing import list_everything
+from recipes.cli.plan_command import plan
 from recipes.cli.run_commands import compare, run
 from recipes.cli.score_command import score
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command("list")(list_everything)
 app.command()(run)
 app.command()(compare)
+app.command()(plan)
 app.command()(score)
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(estimator_app, name="estimator")

@@ -26,7 +26,7 @@ def run(
 
     Example: rpm-methods run demo/sft --set config.training.learning_rate=1e-4 --out runs/sft
     """
-    _run([recipe], overrides or [], out or Path("runs") / _slug(recipe))
+    _run([recipe], overrides or [], out or default_out(recipe))
 
 
 def compare(
@@ -38,7 +38,7 @@ def compare(
 
     Example: rpm-methods compare demo --out runs/demo
     """
-    _run(recipes, overrides or [], out or Path("runs") / _slug(recipes[0]))
+    _run(recipes, overrides or [], out or default_out(recipes[0]))
 
 
 def _run(names: list[str], overrides: list[str], out: Path) -> None:
@@ -51,5 +51,7 @@ def _run(names: list[str], overrides: list[str], out: Path) -> None:
     run_and_show(console, partial(run_comparison, comparison, out))
 
 
-def _slug(name: str) -> str:
-    return Path(name.rstrip("/")).with_suffix("").as_posix().removeprefix("recipes/").strip("./").replace("/", "-")
+def default_out(name: str) -> Path:
+    """Return the run directory of a comparison whose first recipe has this name, where none is given."""
+    slug = Path(name.rstrip("/")).with_suffix("").as_posix().removeprefix("recipes/").strip("./").replace("/", "-")
+    return Path("runs") / slug

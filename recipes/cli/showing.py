@@ -1,6 +1,7 @@
 """How a run is followed on the terminal: its progress, then its table, and where everything lies."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,11 +11,15 @@ from rich.markdown import Markdown
 
 if TYPE_CHECKING:
     from benchmark.progress import Progress
+    from recipes.display import RunView
     from recipes.run import FinishedRun
+    from recipes.stage import RunObserver
 
 PLACES = (
     ("tables", "the table as Markdown, CSV and LaTeX"),
     ("responses", "every method's responses"),
+    ("training", "what each training saw, logged and drew"),
+    ("figures/training", "the same as curves"),
     ("scores/remi.json", "R-EMI with its terms and intervals"),
     ("scores/remid.json", "R-EMID: what is lost under each shift"),
     ("scores/differences.json", "differences between methods, with p-values"),
@@ -29,24 +34,33 @@ PLACES = (
 class Work(Protocol):
     """A run that says what it does."""
 
-    def __call__(self, *, progress: "Progress", tell: Callable[[str], None]) -> "FinishedRun":
+    def __call__(self, *, progress: "Progress", observer: "RunObserver") -> "FinishedRun":
         """Run, and return what was left."""
 
 
 def run_and_show(console: Console, work: Work) -> None:
     """Run, then show the table and the places; an interruption ends with exit code 130."""
-    from recipes.display import ConsoleProgress
-
     try:
-        finished = work(
-            progress=ConsoleProgress(console),
-            tell=lambda line: console.print(line, markup=False),
-        )
+        with _view(console) as view:
+            finished = work(progress=view, observer=view)
     except KeyboardInterrupt:
-        console.print("\ninterrupted; the same command goes on from here")
+        console.print("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None
     _show_table(console, finished.table)
     _show_places(console, finished.folder)
+
+
+@contextmanager
+def _view(console: Console) -> Iterator["RunView"]:
+    """Follow a run live on a terminal, elsewhere in lines, even where colours are forced."""
+    from recipes.display import LineView
+    from recipes.live_view import LiveView
+
+    if console.is_interactive and console.file.isatty():
+        with LiveView(console) as view:
+            yield view
+    else:
+        yield LineView(console)
 
 
 def _show_table(console: Console, path: Path) -> None:
