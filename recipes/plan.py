@@ -82,7 +82,7 @@ class Planner:
         others = method.models_needed(config).values()
         parts: list[object] = [
             recipe.method,
-            config.model_dump(),
+            config.identity(),
             [locate_model(name).fingerprint for name in others],
             base.fingerprint,
             None if parent is None else parent.key,
@@ -101,6 +101,7 @@ class Planner:
                 seed=recipe.seed,
                 folder=folder,
                 parent=None if parent is None else read_artifact(self._scoring.folder(parent)),
+                teacher_folder=self.store.folder / "teacher",
                 progress=self.progress,
             )
 

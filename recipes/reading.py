@@ -145,7 +145,7 @@ def _validate(model: type[BaseModel], traced: TracedMapping, at: KeyPath, mistak
 def _validate_rest(model: type[BaseModel], data: Any, faulty: list[KeyPath]) -> BaseModel | None:  # noqa: ANN401
     """Return what a mapping gives without its faulty values; None where these are needed."""
     rest = copy.deepcopy(data)
-    for *path, key in faulty:
+    for *path, key in filter(None, faulty):  # without a path an error is one of the whole
         holder = rest
         for step in path:
             holder = holder.get(step) if isinstance(holder, dict) else None

@@ -15,6 +15,7 @@ from rpm_methods.checkpoints import last_checkpoint, remove_checkpoints
 from rpm_methods.lineage import ADAPTER, start_adapters, start_model
 from rpm_methods.method import TrainContext
 from rpm_methods.preflight import FILE, LongestInputs, Preflight, ReferenceCheck, run_longest_batch
+from rpm_methods.trackers import tracked_in
 from rpm_methods.training_watch import trainable, watcher
 from scoring.models.chat import ChatTokenizer
 
@@ -56,7 +57,7 @@ def train_adapter(
 
     chat.tokenizer.pad_token_id = chat.pad_id
     set_seed(derive_seed(context.seed, "adapter"))
-    with disk_errors(context.folder):
+    with disk_errors(context.folder), tracked_in(context.folder):
         model = start_model(context)
         reference = ReferenceCheck(model)
         trainer = make_trainer(

@@ -35,9 +35,9 @@ class AdapterSettings(MethodConfig):
         import trl
 
         config = getattr(trl, cls.trl_config)
-        return check_arguments(
-            value, config, (*SET_BY_PROJECT, *cls.reserved), output_dir="unused", use_cpu=True, bf16=False
-        )
+        check_trackers(value.get("report_to"))
+        reserved = (*SET_BY_PROJECT, *cls.reserved)
+        return check_arguments(value, config, reserved, output_dir="unused", use_cpu=True, bf16=False)
 
     @field_validator("lora")
     @classmethod
@@ -64,3 +64,15 @@ def check_arguments(
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"refused by {config.__name__}: {error}") from error
     return arguments
+
+
+def check_trackers(names: str | list[str] | None) -> None:
+    """Raise ValueError for trackers in `report_to` whose packages are not installed: TRL would find out in training."""
+    from transformers.integrations import get_available_reporting_integrations
+
+    given = [names] if isinstance(names, str) else names or []
+    absent = sorted(set(given) - {"none", "all", *get_available_reporting_integrations()})
+    if absent:
+        raise ValueError(
+            f"report_to names {', '.join(absent)}, which is not installed (or no tracker of transformers')"
+        )

@@ -15,7 +15,7 @@ from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
 from rpm_methods.sft_training import train_on_rows
-from rpm_methods.teacher import Teacher, recorded_file, recorded_rows
+from rpm_methods.teacher import recorded_file, recorded_identity, recorded_rows, teacher_of
 from rpm_methods.teacher_dialogues import DialogueTeacherSettings, drawn_samples, teacher_dialogues
 from rpm_methods.training_rows import training_rows
 from scoring.models.causal_lm import load_chat
@@ -58,6 +58,12 @@ class DASettings(AdapterSettings):
             raise ValueError("neither teacher nor dialogues is given; name a file or 'mini' as dialogues, or a teacher")
         return value
 
+    def identity(self) -> dict[str, Any]:
+        """Return the settings with the recorded dialogues by content and the teacher by what its answers depend on."""
+        teacher = None if self.teacher is None else self.teacher.identity()
+        recorded = recorded_identity(self.dialogues, MINI_DIALOGUES)
+        return {**super().identity(), "dialogues": recorded, "teacher": teacher}
+
 
 class DataAugmentation:
     """Trains a LoRA adapter on the training samples mixed with dialogues made from them."""
@@ -96,7 +102,7 @@ def _source(config: DASettings, context: TrainContext) -> str:
     if settings is None:
         return str(config.dialogues)
     seed = derive_seed(context.seed, "da")
-    teacher = Teacher(settings, context.renderer, context.folder, seed, context.progress)
+    teacher = teacher_of(settings, context, seed)
     return str(teacher_dialogues(teacher, drawn_samples(context.samples, settings.samples, seed)))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,6 +37,14 @@ class MethodConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def identity(self) -> dict[str, Any]:
+        """Return what the policy depends on, as plain data: a change of it trains anew.
+
+        All settings by default. A method whose settings name files gives their contents in place of their paths, and
+        leaves out what changes no result.
+        """
+        return self.model_dump()
+
 
 ConfigT = TypeVar("ConfigT", bound=MethodConfig, contravariant=True)
 
@@ -59,6 +67,8 @@ class TrainContext:
     """Where the artifact and the checkpoints go; holds those of an interrupted run."""
     parent: PolicyArtifact | None = None
     """The policy that training starts from; None for the base model."""
+    teacher_folder: Path | None = None
+    """Where a teacher's answers are kept for later trainings too, since they are paid for; None for `folder`."""
     progress: Progress = field(default_factory=SilentProgress)
 
 

@@ -18,7 +18,8 @@ from pydantic import Field
 from benchmark.errors import Mistake, RunFailure, UserMistakes
 from benchmark.progress import Progress, SilentProgress
 from benchmark.prompts import Prompt, PromptRenderer
-from benchmark.run_store import append_jsonl, content_key, read_appended_jsonl
+from benchmark.run_store import append_jsonl, content_key, file_hash, read_appended_jsonl
+from rpm_methods.method import TrainContext
 from scoring.models.endpoint import Endpoint, EndpointSettings
 from scoring.models.endpoint_replies import Completion, has_half_character
 
@@ -33,6 +34,11 @@ class TeacherSettings(EndpointSettings):
 
     temperature: float = Field(default=0.7, ge=0)
     max_tokens: int = Field(default=4096, ge=1)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the answers depend on; a longer limit, another endpoint or more patience changes no good one."""
+        patience = {"base_url", "api_key_variable", "max_tokens", "timeout_seconds", "attempts", "parallel"}
+        return self.model_dump(exclude=patience)
 
 
 class FaultyAnswer(ValueError):
@@ -51,13 +57,16 @@ class Answers(Generic[T]):
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model at an endpoint, with the folder in which its answers are kept."""
+    """A model at an endpoint."""
 
     settings: TeacherSettings
     renderer: PromptRenderer
     folder: Path
+    """Where what is made of its answers is left."""
     seed: int
     progress: Progress = field(default_factory=SilentProgress)
+    answers_folder: Path | None = None
+    """Where its answers are kept; None for `folder`. Several teachers may share one."""
     sleep: Callable[[float], object] | None = None
     """What waits between attempts; see `Endpoint`."""
 
@@ -66,7 +75,7 @@ class Teacher:
 
         Args:
             title: what is asked for, as progress shows it.
-            prompts: name -> prompt; names are unique within the folder.
+            prompts: name -> prompt; each stands once.
             read: makes the value of an answer's text, or raises FaultyAnswer, whereupon the teacher is asked again.
 
         Raises:
@@ -100,12 +109,16 @@ class Teacher:
         sent = {key: value for key, value in endpoint.body(prompt).items() if key != "max_tokens"}
         return content_key([name, sent])
 
+    @property
+    def _answers(self) -> Path:
+        return (self.answers_folder or self.folder) / ANSWERS
+
     def _kept(self, keys: Mapping[str, str]) -> dict[str, str]:
-        rows = read_appended_jsonl(self.folder / ANSWERS)
+        rows = read_appended_jsonl(self._answers)
         return {row["name"]: row["text"] for row in rows if keys.get(row["name"]) == row["key"]}
 
     def _keep(self, name: str, key: str, completion: Completion) -> None:
-        append_jsonl(self.folder / ANSWERS, {"name": name, "key": key, **asdict(completion)})
+        append_jsonl(self._answers, {"name": name, "key": key, **asdict(completion)})
 
 
 def require_all(failures: Mapping[str, str], note: str) -> None:
@@ -113,6 +126,11 @@ def require_all(failures: Mapping[str, str], note: str) -> None:
     if failures:
         first = f"the teacher gave no usable answer to {len(failures)} requests; {note}"
         raise RunFailure("\n".join([first, *_listed(failures)]))
+
+
+def teacher_of(settings: TeacherSettings, context: TrainContext, seed: int) -> Teacher:
+    """Return the teacher of a method in training."""
+    return Teacher(settings, context.renderer, context.folder, seed, context.progress, context.teacher_folder)
 
 
 def _fault(read: Callable[[str], object], text: str) -> str | None:
@@ -137,6 +155,11 @@ def recorded_file(source: str, mini_name: str) -> Path:
     if not path.is_file():
         raise ValueError(f"'{source}' is neither 'mini' nor a file")
     return path
+
+
+def recorded_identity(source: str | None, mini_name: str) -> str | None:
+    """Return the hash of a recorded file's content; None without one."""
+    return None if source is None else file_hash(recorded_file(source, mini_name))
 
 
 def recorded_rows(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[str, dict[str, Any]]]:

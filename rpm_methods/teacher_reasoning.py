@@ -12,6 +12,7 @@ from scoring.text_rewards import ReasoningFormat, features_part, reasoning_forma
 
 TEMPLATE = "reasoning_with_reference"
 REASONING = "teacher_reasoning.jsonl"
+MINI_REASONING = "reasoning.jsonl"
 FIELDS = ("sample_ID", "reasoning")
 
 
@@ -26,7 +27,7 @@ def recorded_reasoning(source: str, samples: Sequence[Sample]) -> dict[str, str]
         UserMistakes: there is no such file; else all faulty lines, second traces and samples without one.
     """
     try:
-        path = recorded_file(source, "reasoning.jsonl")
+        path = recorded_file(source, MINI_REASONING)
     except ValueError as error:
         raise UserMistakes([Mistake("reasoning", str(error))]) from error
     mistakes: list[Mistake] = []

@@ -1,8 +1,9 @@
 """ThinkingSFT (Appendix E.1): supervised fine-tuning on a teacher's thinking followed by the golden response."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from pydantic import model_validator
+from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from benchmark.thinking import thinking_format
 from rpm_methods.arguments import AdapterSettings
@@ -10,8 +11,8 @@ from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
 from rpm_methods.sft_training import train_on_rows
-from rpm_methods.teacher import MINI, Teacher, TeacherSettings
-from rpm_methods.teacher_reasoning import all_features, recorded_reasoning, teacher_reasoning
+from rpm_methods.teacher import MINI, TeacherSettings, recorded_file, recorded_identity, teacher_of
+from rpm_methods.teacher_reasoning import MINI_REASONING, all_features, recorded_reasoning, teacher_reasoning
 from rpm_methods.training_rows import training_rows
 from scoring.models.causal_lm import load_chat
 
@@ -19,19 +20,40 @@ TEMPLATE = "response_thinking"
 
 
 class ThinkingSFTSettings(AdapterSettings):
-    """Settings of supervised fine-tuning with thinking."""
+    """Settings of supervised fine-tuning with thinking: traces that are there, or a teacher that writes them."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may hold a key given by mistake
 
     reasoning: str | None = None
     """Recorded traces: "mini" for those of the mini benchmark, or a JSON-lines file with `sample_ID` and `reasoning`.
-    Without it, and without a teacher, "mini"."""
+    Null, or left out, with a `teacher`; without one it is "mini"."""
     teacher: TeacherSettings | None = None
     """A model that writes the traces, knowing the golden responses."""
 
-    @model_validator(mode="after")
-    def _one_source(self) -> "ThinkingSFTSettings":
-        if self.reasoning is not None and self.teacher is not None:
-            raise ValueError("the thinking comes from `reasoning` or from `teacher`, not from both; leave one out")
-        return self
+    @field_validator("reasoning")
+    @classmethod
+    def _is_there(cls, value: str | None) -> str | None:
+        if value is not None:
+            recorded_file(value, MINI_REASONING)
+        return value
+
+    @field_validator("teacher")
+    @classmethod
+    def _one_source(cls, value: TeacherSettings | None, info: ValidationInfo) -> TeacherSettings | None:
+        if value is not None and info.data.get("reasoning") is not None:
+            raise ValueError("teacher and reasoning are both given; with a teacher, set reasoning to null")
+        return value
+
+    @property
+    def recorded(self) -> str | None:
+        """The source of recorded traces; None with a teacher."""
+        return None if self.teacher is not None else self.reasoning or MINI
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings with the recorded traces by content and the teacher by what its answers depend on."""
+        teacher = None if self.teacher is None else self.teacher.identity()
+        recorded = recorded_identity(self.recorded, MINI_REASONING)
+        return {**super().identity(), "reasoning": recorded, "teacher": teacher}
 
 
 class ThinkingSupervisedFineTuning:
@@ -70,6 +92,5 @@ class ThinkingSupervisedFineTuning:
 def _traces(config: ThinkingSFTSettings, context: TrainContext) -> dict[str, str]:
     """Return sample ID -> the teacher's whole reasoning, of which the features part is what the policy learns."""
     if config.teacher is None:
-        return recorded_reasoning(config.reasoning or MINI, context.samples)
-    teacher = Teacher(config.teacher, context.renderer, context.folder, context.seed, context.progress)
-    return teacher_reasoning(teacher, context.samples)
+        return recorded_reasoning(config.recorded or MINI, context.samples)
+    return teacher_reasoning(teacher_of(config.teacher, context, context.seed), context.samples)

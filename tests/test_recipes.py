@@ -3,12 +3,17 @@
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from benchmark import UserMistakes
+import benchmark
+from benchmark import PromptRenderer, UserMistakes
 from recipes.comparison import prepare_comparison
-from recipes.finding import BUNDLED_FOLDER, bundled_recipes
+from recipes.finding import bundled_recipes
 from recipes.reading import read_recipes
 from recipes.schema import MethodRecipe
+from scoring.models.chat import ChatTokenizer
+from scoring.models.packaged import packaged_file
 
 GOOD = "kind: method\nmethod: icl\nbase_model: smollm2-135m\nestimator: demo/estimator\n"
 
@@ -31,14 +36,6 @@ def read_one(name: str, *overrides: str) -> MethodRecipe:
     return recipe
 
 
-def test_every_recipe_in_the_tree_is_valid() -> None:
-    names = bundled_recipes()
-    assert len(names) >= 3
-    assert len(names) == len([p for p in BUNDLED_FOLDER.rglob("*.yaml") if not p.name.startswith("_")])
-    for name in names:
-        assert read_recipes([name], [])
-
-
 def test_the_demo_has_the_demos_fixed_size() -> None:
     for name in ("demo/icl", "demo/sft"):
         recipe = read_one(name)
@@ -51,7 +48,7 @@ def test_recipes_are_found_by_name_from_any_directory(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     assert read_one("demo/sft").method == "sft"
     assert read_one("recipes/demo/sft.yaml").method == "sft"
-    assert len(read_recipes(["demo"], [])) == 3
+    assert len(read_recipes(["demo"], [])) == len([name for name in bundled_recipes() if name.startswith("demo/")])
 
 
 def test_an_unknown_key_is_named_with_line_and_nearest_key(tmp_path: Path) -> None:
@@ -196,3 +193,84 @@ def test_the_draw_of_samples_is_seeded_and_keeps_file_order() -> None:
     assert {len(rows) for rows in first.test.values()} == {3}
     ids = [sample.sample_id for sample in first.train]
     assert ids == sorted(ids)
+
+
+def closed_vocabulary(folder: Path, words: list[str]) -> Path:
+    """Write a folder that looks like a model's, with a tokenizer that knows these words alone."""
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("\n", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]").save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    return folder
+
+
+def tag_mistakes(base_model: Path, recipe: str, *overrides: str) -> list[str]:
+    with pytest.raises(UserMistakes) as caught:
+        prepare_comparison([recipe], [f"base_model={base_model}", "benchmark.source=missing.json", *overrides])
+    return [str(mistake) for mistake in caught.value.mistakes if "cannot write" in mistake.problem]
+
+
+def test_a_base_model_that_cannot_write_the_tags_of_templates_is_a_mistake(tmp_path: Path) -> None:
+    tags = {
+        text for template in PromptRenderer().templates.values() for text in (template.answer_prefix, template.stop)
+    }
+    words = {word for text in tags for word in text.split("\n") if word} | {"\n", "</Thinking>", "<Agent Response>"}
+    able = closed_vocabulary(tmp_path / "able", sorted(words))
+    assert tag_mistakes(able, "demo/thinking_sft") == []
+    unable = closed_vocabulary(tmp_path / "unable", sorted(words - {"<Agent Response>"}))
+    found = tag_mistakes(unable, "demo/sft")
+    assert [line.split(" of the template ")[1].split(";")[0] for line in found] == ["response", "response_blanked"]
+    assert all(f"base_model: {unable} cannot write '<Agent Response>\\n' of" in line for line in found)
+    assert all(line.endswith("or templates with other tags (templates: FOLDER)") for line in found)
+
+
+def test_the_tags_between_thinking_and_response_count_for_methods_that_think(tmp_path: Path) -> None:
+    tags = {
+        text for template in PromptRenderer().templates.values() for text in (template.answer_prefix, template.stop)
+    }
+    words = {word for text in tags for word in text.split("\n") if word} | {"\n"}
+    base = closed_vocabulary(tmp_path / "model", sorted(words))
+    assert tag_mistakes(base, "demo/sft") == []
+    (found,) = tag_mistakes(base, "demo/thinking_sft")
+    assert "cannot write '</Thinking>' of the template response_thinking" in found
+
+
+def test_the_tags_of_the_users_own_templates_are_checked(tmp_path: Path, tiny_model: Path) -> None:
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    bundled = (Path(benchmark.__file__).parent / "templates" / "response_thinking.yaml").read_text()
+    (folder / "response_thinking.yaml").write_text(bundled.replace("  <Thinking>\nstop", "  Thinking:\nstop"))
+    with pytest.raises(UserMistakes, match="must be the opening tag of the thinking"):
+        prepare_comparison(["demo/thinking_sft"], [f"base_model={tiny_model}", f"templates={folder}"])
+    prepare_comparison(["demo/sft"], [f"base_model={tiny_model}", f"templates={folder}"])
+
+
+def test_a_model_from_the_hubs_cache_is_checked_by_its_tokenizer_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = tmp_path / "models--some--model"
+    closed_vocabulary(cached / "snapshots" / "c0ffee", ["word"])
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("c0ffee")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    (first, *_) = tag_mistakes(Path("some/model"), "demo/sft")
+    assert "some/model cannot write '<Agent Response>\\n', '</Agent Response>' of the template response" in first
+
+
+def test_a_tokenizer_that_cannot_be_read_is_a_mistake_among_the_others(tmp_path: Path) -> None:
+    folder = closed_vocabulary(tmp_path / "model", ["word"])
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(UserMistakes) as caught:
+        prepare_comparison(["demo/sft"], [f"base_model={folder}", "benchmark.source=missing.json"])
+    text = str(caught.value)
+    assert "cannot be read" in text
+    assert "missing.json" in text
+
+
+def test_packaged_models_can_write_the_tags_so_they_are_passed_over() -> None:
+    source = packaged_file("smollm2-135m")
+    chat = ChatTokenizer(AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name))
+    templates = PromptRenderer().templates.values()
+    assert chat.unspelled([text for t in templates for text in (t.answer_prefix, t.stop)]) == []
+    assert chat.unspelled([f"{character}\n" for character in "<>#:/é中あ한"]) == []
