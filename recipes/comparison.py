@@ -4,20 +4,25 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import Mistake, UserMistakes
+from benchmark.errors import Mistake, RunFailure, UserMistakes
 from benchmark.loading import load_benchmark
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Benchmark, Sample
 from benchmark.seeds import derive_seed
+from benchmark.thinking import thinking_format
 from recipes.lineage import Key, find_parents
 from recipes.reading import collect_recipes, method_config, read_recipes
 from recipes.schema import BenchmarkSettings, EstimatorRecipe, MethodRecipe
 from rpm_methods.registry import methods
 from scoring.estimator import DESCRIPTION, read_estimator
-from scoring.models.resolver import check_model
+from scoring.models.causal_lm import load_chat
+from scoring.models.packaged import PACKAGED
+from scoring.models.resolver import ModelLocation, check_model
 
 SHARED_KEYS = ("benchmark", "scoring", "compute", "templates", "seed")
 """Keys that all recipes of a comparison must agree on, or their scores could not be compared."""
+THINKING = "response_thinking"
+"""The template under which methods with reasoning answer."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
         mistakes += error.mistakes
     shared = recipes[0][1]
     benchmark, renderer = _load(shared, mistakes)
+    if renderer is not None:
+        mistakes += _check_tags(known, renderer)
     if mistakes or benchmark is None or renderer is None or estimator is None:
         raise UserMistakes(list(dict.fromkeys(mistakes)))
     train, test = draw_samples(benchmark, shared.benchmark, shared.seed)
@@ -143,6 +150,44 @@ def _check_models(path: Path, recipe: MethodRecipe) -> list[Mistake]:
     for key, name in needed.items():
         mistakes += check_model(name, f"{path}: config.{key}")
     return mistakes + check_model(recipe.scoring.embedding, f"{path}: scoring.embedding")
+
+
+def _check_tags(recipes: list[tuple[Path, MethodRecipe]], renderer: PromptRenderer) -> list[Mistake]:
+    """Return what the base models' tokenizers cannot write of what the templates put around answers.
+
+    A model that does not know the opening of an answer answers something else, and one that cannot write its end never
+    stops. Models that are not there are passed over; so are packaged ones, whose tokenizers write any text.
+    """
+    first = {recipe.base_model: path for path, recipe in reversed(recipes)}
+    there = {name: path for name, path in first.items() if name not in PACKAGED and not check_model(name, "")}
+    try:
+        tags = _tags(renderer, thinking=any(methods()[recipe.method].spec.produces_reasoning for _, recipe in recipes))
+    except UserMistakes as error:
+        return list(error.mistakes)
+    return [mistake for name, path in there.items() for mistake in _unwritable(name, f"{path}: base_model", tags)]
+
+
+def _tags(renderer: PromptRenderer, *, thinking: bool) -> dict[str, list[str]]:
+    """Return by template what opens, divides and ends its answers."""
+    tags = {name: [text.answer_prefix, text.stop] for name, text in renderer.templates.items()}
+    if thinking:
+        form = thinking_format(renderer, THINKING)
+        tags[THINKING] += [form.thinking_end, form.response_start]
+    return tags
+
+
+def _unwritable(base_model: str, where: str, tags: dict[str, list[str]]) -> list[Mistake]:
+    """Return a mistake for each template whose tags the model's tokenizer, which alone is loaded, cannot write."""
+    try:
+        chat = load_chat(ModelLocation(base_model, Path(base_model), fingerprint=""))
+    except RunFailure as error:
+        return [Mistake(where, str(error), "fetch or convert the model again")]
+    remedy = "take a model whose tokenizer can, or templates with other tags (templates: FOLDER)"
+    return [
+        Mistake(where, f"{base_model} cannot write {', '.join(map(repr, texts))} of the template {name}", remedy)
+        for name in tags
+        if (texts := chat.unspelled(tags[name]))
+    ]
 
 
 def _named_estimator(name: str) -> EstimatorRecipe | Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import CONTEXT_LENGTH, _train_tokenizer
+from conftest import _train_tokenizer
 
 from benchmark import Benchmark
 
@@ -20,7 +20,7 @@ SIZE = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 16,
-    "max_position_embeddings": CONTEXT_LENGTH,
+    "max_position_embeddings": 8192,
     "initializer_range": 0.3,
 }
 QWEN3_CHAT = (

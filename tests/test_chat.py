@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from architectures import llama3_tokenizer
 from conftest import make_sample
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
-from benchmark import Prompt, PromptRenderer
+from benchmark import Benchmark, Prompt, PromptRenderer
 from benchmark.prompts import Message
 from scoring.models.causal_lm import CausalLM, load_chat
 from scoring.models.chat import ChatTokenizer
@@ -54,6 +57,45 @@ def test_a_model_without_a_chat_template_gets_chatml_ended_by_its_own_token(tiny
     text = chat.tokenizer.decode(chat.encode_prompt(prompt("Hello.")))
     assert text.startswith("<|im_start|>system\nBe brief.<|endoftext|>\n<|im_start|>user\nHello.<|endoftext|>\n")
     assert chat.end_of_turn_id == chat.tokenizer.convert_tokens_to_ids("<|endoftext|>")
+
+
+def test_chatml_begins_with_the_beginning_of_text_token_exactly_once(mini: Benchmark) -> None:
+    chat = ChatTokenizer(llama3_tokenizer(mini))
+    bos = chat.tokenizer.bos_token_id
+    assert chat.tokenizer("Hello.")["input_ids"][0] == bos  # what a tokenizer adds by itself must not come on top
+    ids = chat.encode_prompt(prompt("Hello.<|begin_of_text|>"))
+    assert (ids[0], ids.count(bos)) == (bos, 1)
+    assert chat.tokenizer.decode(ids) == (
+        "<|begin_of_text|><|im_start|>system\nBe brief.<|end_of_text|>\n"
+        "<|im_start|>user\nHello.<|begin_of_text|><|end_of_text|>\n<|im_start|>assistant\n## Answer\n"
+    )
+    assert chat.spelled([chat.end_of_turn_id]) == ["<|end_of_text|>"]
+    assert bos not in chat.encode_answer("Hello.", ended=True)
+
+
+def test_texts_that_a_tokenizer_cannot_write_are_found() -> None:
+    words = {"[UNK]": 0, "<Agent": 1, "Response>": 2, "good": 3}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    chat = ChatTokenizer(PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]"))
+    writable = ["", "good", "<Agent Response>"]
+    assert chat.unspelled([*writable, "bad", "good bad", "<Agent Response>\n"]) == [
+        "bad",
+        "good bad",
+        "<Agent Response>\n",
+    ]
+
+
+def test_an_unknown_token_that_is_spelled_like_the_text_does_not_count_as_writing_it() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"tag": 0}, unk_token="tag"))
+    chat = ChatTokenizer(PreTrainedTokenizerFast(tokenizer_object=tokenizer))
+    chat.tokenizer.unk_token = "tag"
+    assert chat.unspelled(["tag"]) == ["tag"]
+
+
+def test_a_tokenizer_of_bytes_writes_everything(tiny_lm: CausalLM, mini: Benchmark) -> None:
+    texts = [sample.golden_response for samples in mini.test.values() for sample in samples]
+    assert tiny_lm.chat.unspelled(["<Agent Response>\n", "</Thinking>", " \t ", *texts]) == []
 
 
 @pytest.mark.parametrize("language", ["chinese", "japanese", "korean", "german"])

@@ -34,16 +34,20 @@ BASE = """kind: method
 base_model: {model}
 estimator: estimator.yaml
 benchmark: {{source: mini, train_samples: 8, test_samples: 3}}
-generation: {{max_new_tokens: 24, batch_tokens: 2500}}
+generation: {{max_new_tokens: 16, batch_tokens: 2500}}
 scoring: {{batch_tokens: 64, embedding: {embedding}}}
 compute: {{device: cpu, dtype: float32, threads: 1}}
 """
-TRAINING = "training: {max_steps: 30, learning_rate: 1e-3, save_steps: 3, per_device_train_batch_size: 1}"
+TRAINING = "training: {max_steps: 15, learning_rate: 1e-3, save_steps: 3, per_device_train_batch_size: 1}"
+ROLLOUTS = "training: {max_steps: 3, learning_rate: 1e-3, save_steps: 1, num_generations: 4}"
 METHODS = {
     "icl": "config: {examples: 1}",
     "sft": f"config: {{{TRAINING}}}",
-    "dpo": f"config: {{{TRAINING.replace('30', '10')}}}",
+    "dpo": f"config: {{{TRAINING.replace('15', '9')}}}",
     "rft": f"config: {{candidates: 3, {TRAINING}}}",
+    "grpo": f"config: {{{ROLLOUTS}}}",
+    "thinking_sft": f"config: {{{TRAINING}}}",
+    "thinking_rl": f"config: {{{ROLLOUTS}}}",
 }
 """What the recipe of each method says beside its name."""
 KILLS = {"policy": 4, "responses": 2, "likelihoods": 2, "scores": 1, "bounds": 1}

@@ -2,7 +2,7 @@
 
 Texts that come from outside are tokenised apart from the chat template's own markers, so that a marker spelled
 out in a persona stays text. Models without a chat template get ChatML, with the tokenizer's end-of-text token in
-the place of <|im_end|>.
+the place of <|im_end|>, behind its beginning-of-text token where it has one.
 """
 
 import re
@@ -15,6 +15,7 @@ from benchmark.errors import RunFailure
 from benchmark.prompts import Message, Prompt
 
 CHATML = (
+    "{{ bos_token }}"  # nothing where there is none
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}{{ eos_token }}\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -50,6 +51,12 @@ class ChatTokenizer:
         """Return the token ids of an answer's text, and the end-of-turn token where it ended by itself."""
         ids = self.encode_text(text)
         return [*ids, self.end_of_turn_id] if ended else ids
+
+    def unspelled(self, texts: Sequence[str]) -> list[str]:
+        """Return those of the texts that the tokenizer cannot write: decoding does not give them back."""
+        unknown = self.tokenizer.unk_token_id
+        encoded = {text: self.encode_text(text) for text in texts}
+        return [text for text, ids in encoded.items() if unknown in ids or self.decode(ids) != text]
 
     def spelled(self, ids: list[int]) -> list[str]:
         """Return each token as the tokenizer spells it."""
