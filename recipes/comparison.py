@@ -66,7 +66,7 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
         raise UserMistakes(mistakes or [Mistake(", ".join(names), "there is no recipe of a method to run")])
     if not mistakes:  # what was read without its faulty values must not be said to differ
         mistakes += _check_together(recipes, estimators)
-    mistakes += [mistake for path, recipe in recipes for mistake in _check_models(path, recipe)]
+    mistakes += _check_models(recipes)
     known = [(path, recipe) for path, recipe in recipes if recipe.method in methods()]
     parents = find_parents(known, mistakes)
     estimator: EstimatorRecipe | Path | None = None
@@ -143,13 +143,16 @@ def _check_together(
     return mistakes
 
 
-def _check_models(path: Path, recipe: MethodRecipe) -> list[Mistake]:
-    mistakes = check_model(recipe.base_model, f"{path}: base_model")
-    method = methods().get(recipe.method)
-    needed = method.models_needed(method_config(recipe)) if method else {}
-    for key, name in needed.items():
-        mistakes += check_model(name, f"{path}: config.{key}")
-    return mistakes + check_model(recipe.scoring.embedding, f"{path}: scoring.embedding")
+def _check_models(recipes: list[tuple[Path, MethodRecipe]]) -> list[Mistake]:
+    """Check each model once, however many recipes name it; a mistake stands at the first of them."""
+    places: dict[str, str] = {}
+    for path, recipe in recipes:
+        method = methods().get(recipe.method)
+        needed = method.models_needed(method_config(recipe)) if method else {}
+        named = {"base_model": recipe.base_model, "scoring.embedding": recipe.scoring.embedding}
+        for key, model in {**named, **{f"config.{key}": name for key, name in needed.items()}}.items():
+            places.setdefault(model, f"{path}: {key}")
+    return [mistake for model, where in places.items() for mistake in check_model(model, where)]
 
 
 def _check_tags(recipes: list[tuple[Path, MethodRecipe]], renderer: PromptRenderer) -> list[Mistake]:
@@ -181,7 +184,8 @@ def _unwritable(base_model: str, where: str, tags: dict[str, list[str]]) -> list
     try:
         chat = load_chat(ModelLocation(base_model, Path(base_model), fingerprint=""))
     except RunFailure as error:
-        return [Mistake(where, str(error), "fetch or convert the model again")]
+        remedy = "restore its files; for a gated model on the hub, ask for access and log in"
+        return [Mistake(where, str(error).splitlines()[0], remedy)]
     remedy = "take a model whose tokenizer can, or templates with other tags (templates: FOLDER)"
     return [
         Mistake(where, f"{base_model} cannot write {', '.join(map(repr, texts))} of the template {name}", remedy)

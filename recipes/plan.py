@@ -88,6 +88,7 @@ class Planner:
             None if parent is None else parent.key,
             [sample.content_hash for sample in self.comparison.train],
             self.comparison.renderer.content_hash(),
+            asdict(_sampling(recipe)) if method.spec.draws_answers else None,
         ]
 
         def context(folder: Path) -> TrainContext:

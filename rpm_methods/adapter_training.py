@@ -15,6 +15,7 @@ from rpm_methods.checkpoints import last_checkpoint, remove_checkpoints
 from rpm_methods.lineage import ADAPTER, start_adapters, start_model
 from rpm_methods.method import TrainContext
 from rpm_methods.preflight import FILE, LongestInputs, Preflight, ReferenceCheck, run_longest_batch
+from rpm_methods.shared_prompts import share_prompts, why_not_shared
 from rpm_methods.trackers import tracked_in
 from rpm_methods.training_watch import trainable, watcher
 from scoring.models.chat import ChatTokenizer
@@ -70,6 +71,7 @@ def train_adapter(
         )
         trainer.remove_callback(PrinterCallback)
         before = trainable(trainer.model)
+        _share_prompts(trainer, settings, context, preflight)
         _finish_preflight(preflight, trainer, reference, longest, before, context)
         with context.progress.task("training steps", _total_steps(trainer)) as advance:
             trainer.add_callback(watcher(advance, before))
@@ -86,6 +88,17 @@ def check_moved(trained: TrainedAdapter) -> None:
     """Refuse a run that moved nothing: for objectives that always have a gradient."""
     if not trained.moved:
         raise RunFailure("training moved no parameter; is the learning rate zero, or every step one of warm-up?")
+
+
+def _share_prompts(trainer: Any, settings: AdapterSettings, context: TrainContext, preflight: Preflight) -> None:  # noqa: ANN401
+    """Compute prompts once where several rows of a batch begin with the same one and the model allows it."""
+    if not settings.rows_share_prompts:
+        return
+    reason = why_not_shared(context.device, trainer.model.config, checkpointing=trainer.args.gradient_checkpointing)
+    if reason:
+        preflight.notes.append(f"prompts are not shared in training: {reason}")
+    else:
+        share_prompts(trainer.model)
 
 
 def _finish_preflight(

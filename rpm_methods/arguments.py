@@ -22,6 +22,8 @@ class AdapterSettings(MethodConfig):
     """The method's own defaults for `training`."""
     lora_defaults: ClassVar[dict[str, Any]] = {}
     """The method's own defaults for `lora`."""
+    rows_share_prompts: ClassVar[bool] = False
+    """Whether several rows of a batch begin with the same prompt, and TRL asks for log-probabilities of labels."""
     reserved: ClassVar[tuple[str, ...]] = ()
     """Arguments that follow from elsewhere with this method."""
     training: dict[str, Any] = Field(default_factory=dict)

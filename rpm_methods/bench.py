@@ -19,11 +19,10 @@ import torch
 
 from benchmark.loading import load_benchmark
 from benchmark.seeds import derive_seed
-from rpm_methods.group_log_probs import grouped_log_probs
 from rpm_methods.group_trainer import group_trainer_class
 from rpm_methods.rollout_source import RewardPart, RolloutSource
+from rpm_methods.shared_prompts import share_prompts
 from rpm_methods.training_rows import IGNORED, PromptRow
-from scoring.models.attention import use_grouped_attention
 from scoring.models.causal_lm import context_length, load_causal_lm, load_chat, load_weights
 from scoring.models.precision import choose_dtype, device_name
 from scoring.models.resolver import ModelLocation, locate_model
@@ -128,9 +127,10 @@ def _step(location: ModelLocation, dtype: str, shape: Shape, *, plain: bool) -> 
             parts=[RewardPart("length", lambda sample, rollouts: [float(len(r.text)) for r in rollouts])],
         )
         dataset = Dataset.from_dict({"prompt": [str(number) for number in range(len(rows))]})
-        trainer = group_trainer_class("cpu", 10**6)(
+        trainer = group_trainer_class(10**6)(
             train_dataset=dataset, reward_funcs=[source.total], rollout_func=source, **shared
         )
+        share_prompts(trainer.model)
     trainer.remove_callback(PrinterCallback)
     return trainer.train  # type: ignore[no-any-return]
 
@@ -144,18 +144,18 @@ def bench_gradients(location: ModelLocation, dtype: str, shape: Shape, batches: 
 
     A distance is the norm of the difference by the norm of the float32 gradient of TRL's forward pass.
     """
-    exact, rounded = _adapted(location, "float32"), _adapted(location, dtype)
+    exact, rounded = (_adapted(location, format_, shared=False) for format_ in ("float32", dtype))
+    own_exact, own_rounded = (_adapted(location, format_, shared=True) for format_ in ("float32", dtype))
     cosines: list[float] = []
     own_distances: list[float] = []
     plain_distances: list[float] = []
     for number in range(batches):
         inputs = _random_batch(location, shape, number)
-        reference = _gradient(exact, inputs, plain_log_probs)
+        reference = _gradient(exact, *inputs)
         if number == 0:
-            own = _gradient(exact, inputs, grouped)
-            cosines.append(float(torch.cosine_similarity(own, reference, dim=0)))
-        for way, distances in ((grouped, own_distances), (plain_log_probs, plain_distances)):
-            difference = _gradient(rounded, inputs, way) - reference
+            cosines.append(float(torch.cosine_similarity(_gradient(own_exact, *inputs), reference, dim=0)))
+        for model, distances in ((own_rounded, own_distances), (rounded, plain_distances)):
+            difference = _gradient(model, *inputs) - reference
             distances.append(float(difference.norm() / reference.norm()))
     return {
         "float32_cosine": cosines[0],
@@ -166,24 +166,7 @@ def bench_gradients(location: ModelLocation, dtype: str, shape: Shape, batches: 
     }
 
 
-LogProbs = Callable[[Any, torch.Tensor, torch.Tensor, int], torch.Tensor]
-
-
-def grouped(model: Any, ids_B_L: torch.Tensor, mask_B_L: torch.Tensor, width: int) -> torch.Tensor:  # noqa: ANN401
-    """Return log p of the completions with their prompt computed once."""
-    return grouped_log_probs(model, ids_B_L, mask_B_L, width)[0]
-
-
-def plain_log_probs(model: Any, ids_B_L: torch.Tensor, mask_B_L: torch.Tensor, width: int) -> torch.Tensor:  # noqa: ANN401
-    """Return log p of the completions as TRL's trainer computes it: every row with its own prompt."""
-    labels_B_L = ids_B_L.masked_fill(mask_B_L == 0, IGNORED)
-    labels_B_L[:, :-width] = IGNORED
-    output = model(input_ids=ids_B_L, attention_mask=mask_B_L, labels=labels_B_L, fused_lm_head=True)
-    log_probs: torch.Tensor = output.log_probs[:, -width:]
-    return log_probs
-
-
-def _adapted(location: ModelLocation, dtype: str) -> Any:  # noqa: ANN401 - a PEFT model
+def _adapted(location: ModelLocation, dtype: str, *, shared: bool) -> Any:  # noqa: ANN401 - a PEFT model
     """Return the model in the given format with the same small adapter, under TRL's output layer."""
     from peft import LoraConfig, get_peft_model
     from trl.trainer.utils import add_fused_lm_head
@@ -195,27 +178,30 @@ def _adapted(location: ModelLocation, dtype: str) -> Any:  # noqa: ANN401 - a PE
             drawn = 0.01 * torch.randn(parameter.shape, generator=generator)
             parameter.data = drawn.to(parameter.dtype)
     add_fused_lm_head(model.get_base_model(), outputs=("log_probs", "entropy"))
-    use_grouped_attention(model.get_base_model())
+    if shared:
+        share_prompts(model)
     return model.train()
 
 
-def _random_batch(location: ModelLocation, shape: Shape, number: int) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Return ids, mask and completion width of one group: a prompt of text, completions of random words."""
+def _random_batch(location: ModelLocation, shape: Shape, number: int) -> tuple[torch.Tensor, int]:
+    """Return ids and completion width of one group: a prompt of text, completions of random words."""
     generator = torch.Generator().manual_seed(derive_seed(SEED, "batch", str(number)))
     prompts = cut_prompts(location, shape)
     prompt = torch.tensor(prompts[number % len(prompts)])
     words = len(load_chat(location).tokenizer)
     answers_G_T = torch.randint(words, (shape.rollouts, shape.new_tokens), generator=generator)
-    ids_G_L = torch.cat((prompt.expand(shape.rollouts, -1), answers_G_T), dim=1)
-    return ids_G_L, torch.ones_like(ids_G_L), shape.new_tokens
+    return torch.cat((prompt.expand(shape.rollouts, -1), answers_G_T), dim=1), shape.new_tokens
 
 
-def _gradient(model: Any, inputs: tuple[torch.Tensor, torch.Tensor, int], way: LogProbs) -> torch.Tensor:  # noqa: ANN401
+def _gradient(model: Any, ids_G_L: torch.Tensor, width: int) -> torch.Tensor:  # noqa: ANN401
     """Return the gradient of the policy's loss at the start of a step, advantages evenly spread, in one dimension."""
     model.zero_grad(set_to_none=True)
-    log_probs_G_T = way(model, *inputs)
-    advantages_G_1 = torch.linspace(-1, 1, len(log_probs_G_T))[:, None]
-    loss = -(advantages_G_1 * log_probs_G_T).sum() / log_probs_G_T.numel()
+    labels_G_L = ids_G_L.clone()
+    labels_G_L[:, :-width] = IGNORED
+    mask_G_L = torch.ones_like(ids_G_L)
+    output = model(input_ids=ids_G_L, attention_mask=mask_G_L, labels=labels_G_L, fused_lm_head=True)
+    advantages_G_1 = torch.linspace(-1, 1, len(ids_G_L))[:, None]
+    loss = -(advantages_G_1 * output.log_probs[:, -width:]).sum() / labels_G_L[:, -width:].numel()
     torch.autograd.backward(loss)
     return torch.cat([p.grad.flatten().double() for p in model.parameters() if p.requires_grad])
 

@@ -25,6 +25,7 @@ class DPOSettings(AdapterSettings):
     """Settings of direct preference optimisation."""
 
     trl_config: ClassVar[str] = "DPOConfig"
+    rows_share_prompts: ClassVar[bool] = True
 
 
 class DirectPreferenceOptimization:
@@ -38,6 +39,7 @@ class DirectPreferenceOptimization:
         starts_from="sft",
         produces_reasoning=False,
         trains=True,
+        draws_answers=True,
     )
     config_type = DPOSettings
 

@@ -1,14 +1,9 @@
-"""TRL's GRPOTrainer with groups kept whole and, where it pays, each group's prompt computed once."""
+"""TRL's GRPOTrainer with groups kept whole, a stop on collapse, and only those counts in its log that are right."""
 
 import warnings
 from typing import Any
 
-import torch
-
 from benchmark.errors import RunFailure
-from rpm_methods.group_log_probs import grouped_log_probs
-from scoring.models.attention import use_grouped_attention
-from scoring.models.shared_prefix import keeps_keys_alone
 
 NO_SPREAD = "frac_reward_zero_std"
 """TRL's name of the share of groups whose rewards are all the same: they teach nothing."""
@@ -21,19 +16,6 @@ MISLEADING = (
 """TRL looks for an end-of-turn token; answers here mostly end by their stop string. `clipped_share` is right."""
 DOUBLED = ("rewards/total/mean", "rewards/total/std")
 """The one reward function's own, which are `reward` and `reward_std` over again."""
-
-
-def why_not_shared(device: str, config: Any, *, checkpointing: bool) -> str:  # noqa: ANN401
-    """Return why prompts cannot be shared in the update; an empty string if they can.
-
-    With gradient checkpointing transformers leaves the cache out without a word; on CUDA TRL's own way with fast
-    attention kernels is taken.
-    """
-    if device != "cpu":
-        return f"on {device} TRL's own forward pass is used"
-    if checkpointing:
-        return "gradient checkpointing runs every row with its own prompt"
-    return "" if keeps_keys_alone(config) else "the model does not keep the keys of all tokens"
 
 
 def check_collapse(share: float, reward: float, state: Any, logging_steps: int, patience: int) -> None:  # noqa: ANN401
@@ -63,7 +45,7 @@ def check_collapse(share: float, reward: float, state: Any, logging_steps: int, 
     )
 
 
-def group_trainer_class(device: str, collapse_steps: int) -> Any:  # noqa: ANN401 - a class of TRL's
+def group_trainer_class(collapse_steps: int) -> Any:  # noqa: ANN401 - a class of TRL's
     """Return the trainer; it stops after `collapse_steps` steps in a row in which no group's rewards differed."""
     from trl import GRPOTrainer
     from trl.trainer.utils import split_tensor_dict
@@ -75,10 +57,6 @@ def group_trainer_class(device: str, collapse_steps: int) -> Any:  # noqa: ANN40
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*rollout_func.*experimental")
                 super().__init__(**arguments)
-            config, checkpointing = self.model.config, self.args.gradient_checkpointing
-            self.own_forward_because = why_not_shared(device, config, checkpointing=checkpointing)
-            if not self.own_forward_because:
-                use_grouped_attention(self.model.get_base_model())
             self._buffered_inputs: Any = None
 
         def _prepare_inputs(self, generation_batch: Any) -> Any:  # noqa: ANN401
@@ -92,21 +70,6 @@ def group_trainer_class(device: str, collapse_steps: int) -> Any:  # noqa: ANN40
                 check_collapse(share, reward, self.state, self.args.logging_steps, collapse_steps)
                 self._buffered_inputs = split_tensor_dict(made, steps)
             return self._buffered_inputs[self._step % steps]
-
-        def _get_per_token_logps_and_entropies(
-            self,
-            model: Any,  # noqa: ANN401
-            input_ids: torch.Tensor,
-            attention_mask: torch.Tensor,
-            logits_to_keep: int,
-            *rest: Any,  # noqa: ANN401
-            **others: Any,  # noqa: ANN401
-        ) -> Any:  # noqa: ANN401
-            if self.own_forward_because:
-                given = (model, input_ids, attention_mask, logits_to_keep, *rest)
-                return super()._get_per_token_logps_and_entropies(*given, **others)
-            log_probs, entropies = grouped_log_probs(model, input_ids, attention_mask, logits_to_keep)
-            return log_probs, entropies, None
 
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
             """Leave out what TRL counts wrongly or twice here."""

@@ -29,6 +29,7 @@ class GroupRelativePolicyOptimization:
         starts_from="sft",
         produces_reasoning=False,
         trains=True,
+        draws_answers=True,
     )
     config_type = GRPOSettings
 

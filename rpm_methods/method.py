@@ -30,6 +30,8 @@ class MethodSpec:
     starts_from: Literal["base", "sft", "thinking_sft"]
     produces_reasoning: bool
     trains: bool
+    draws_answers: bool = False
+    """Whether training draws answers with the generation settings of the run, so that a change of them trains anew."""
 
 
 class MethodConfig(BaseModel):

@@ -45,6 +45,7 @@ class RejectionSamplingFineTuning:
         starts_from="sft",
         produces_reasoning=False,
         trains=True,
+        draws_answers=True,
     )
     config_type = RFTSettings
 

@@ -25,6 +25,7 @@ class RolloutSettings(AdapterSettings):
     """Settings of every method that learns from rollouts; defaults of the paper and of the authors' released code."""
 
     trl_config: ClassVar[str] = "GRPOConfig"
+    rows_share_prompts: ClassVar[bool] = True
     training_defaults: ClassVar[dict[str, Any]] = {
         "num_generations": 8,
         "per_device_train_batch_size": 8,
@@ -81,7 +82,7 @@ def train_on_rollouts(task: RolloutTask, settings: RolloutSettings, context: Tra
         parts=task.parts,
         well_formed=task.well_formed,
     )
-    make_trainer = partial(_make_trainer, source, settings, new_tokens, context.device, preflight)
+    make_trainer = partial(_make_trainer, source, settings, new_tokens, preflight)
     trained = train_adapter(make_trainer, chat, settings, context, preflight, partial(_longest, task.rows, new_tokens))
     source.finish()
     return trained
@@ -97,7 +98,6 @@ def _make_trainer(
     source: RolloutSource,
     settings: RolloutSettings,
     new_tokens: int,
-    device: str,
     preflight: Preflight,
     *,
     args: Any,  # noqa: ANN401 - TRL is untyped
@@ -107,15 +107,13 @@ def _make_trainer(
 
     args.max_completion_length, args.remove_unused_columns = new_tokens, False
     dataset = Dataset.from_dict({"prompt": [str(place) for place in range(len(source.rows))]})
-    trainer = group_trainer_class(device, settings.collapse_steps)(
+    trainer = group_trainer_class(settings.collapse_steps)(
         args=args, train_dataset=dataset, reward_funcs=[source.total], rollout_func=source, **arguments
     )
     prompts = trainer.args.generation_batch_size // trainer.num_generations
     preflight.notes.append(f"a step answers {prompts} prompts {trainer.num_generations} times each")
     if trainer.args.per_device_train_batch_size % trainer.num_generations:
         preflight.notes.append("batches tear groups apart, so their prompts are shared less")
-    if trainer.own_forward_because:
-        preflight.notes.append(f"prompts are not shared in the update: {trainer.own_forward_because}")
     return trainer
 
 

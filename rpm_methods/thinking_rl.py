@@ -30,6 +30,7 @@ class ThinkingReinforcementLearning:
         starts_from="thinking_sft",
         produces_reasoning=True,
         trains=True,
+        draws_answers=True,
     )
     config_type = ThinkingRLSettings
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from test_methods_contract import TWO_STEPS, with_parent
+from test_methods_contract import TWO_STEPS, make, with_parent
 
 from benchmark import Benchmark, PromptRenderer, UserMistakes
+from benchmark.run_store import read_json
 from rpm_methods.da import DASettings, augmented_samples
 from rpm_methods.method import TrainContext
 from rpm_methods.registry import get_method
@@ -123,3 +124,21 @@ def test_settings_of_data_augmentation_survive_being_written_down(config: dict[s
     settings = DASettings.model_validate(config)
     assert DASettings.model_validate(settings.model_dump()) == settings
     assert (settings.teacher is None) == (settings.dialogues == "mini")
+
+
+def test_pairs_that_share_their_prompt_train_as_with_trls_own_forward_pass(
+    context: TrainContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = with_parent(get_method("dpo"), context)
+    plain = replace(shared, folder=context.folder.parent / "plain")
+    plain.folder.mkdir()
+    make(get_method("dpo"), shared)
+    monkeypatch.setattr("rpm_methods.adapter_training.why_not_shared", lambda *arguments, **others: "as asked")
+    make(get_method("dpo"), plain)
+    mine, theirs = (
+        [row for row in read_json(c.folder / "training_log.json") if "loss" in row] for c in (shared, plain)
+    )
+    assert len(mine) == 2
+    for own, other in zip(mine, theirs, strict=True):
+        for name in ("loss", "grad_norm", "logps/chosen", "logps/rejected", "logits/chosen", "entropy"):
+            assert own[name] == pytest.approx(other[name], rel=1e-3), name

@@ -13,16 +13,16 @@ import torch
 from benchmark import Benchmark, PromptRenderer, RunFailure, Sample, UserMistakes
 from benchmark.run_store import read_json, read_jsonl
 from benchmark.thinking import thinking_format
-from rpm_methods import group_trainer, preflight
+from rpm_methods import adapter_training, preflight
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.full_marks import full_marks_reward
-from rpm_methods.group_trainer import NO_SPREAD, check_collapse, why_not_shared
+from rpm_methods.group_trainer import NO_SPREAD, check_collapse
 from rpm_methods.method import TrainContext
 from rpm_methods.rollout_source import RewardPart
 from rpm_methods.rollout_training import RolloutSettings, RolloutTask, train_on_rollouts, training_counts
 from rpm_methods.sft import SFTSettings, SupervisedFineTuning
 from rpm_methods.training_rows import prompt_rows
-from scoring.models.causal_lm import load_chat, load_weights
+from scoring.models.causal_lm import load_chat
 from scoring.models.generation import Sampling
 from scoring.models.resolver import locate_model
 from scoring.sampling import Rollout
@@ -97,7 +97,7 @@ def test_training_equals_that_with_trls_own_forward_pass(
     train_on_rollouts(task(context), settings(), context)
     plain = replace(context, folder=context.folder / "plain")
     plain.folder.mkdir()
-    monkeypatch.setattr(group_trainer, "why_not_shared", lambda *arguments, **others: "as asked by this test")
+    monkeypatch.setattr(adapter_training, "why_not_shared", lambda *arguments, **others: "as asked by this test")
     train_on_rollouts(task(plain), settings(), plain)
     assert "as asked by this test" in str(read_json(plain.folder / "preflight.json")["notes"])
     for mine, theirs in zip(logged(context.folder), logged(plain.folder), strict=True):
@@ -169,13 +169,6 @@ def test_a_malformed_answer_gets_reward_0_and_the_others_that_of_their_response(
 def test_settings_that_would_spoil_groups_or_bend_rollouts_are_refused(training: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         RolloutSettings.model_validate({"training": training})
-
-
-def test_prompts_are_shared_on_a_cpu_without_checkpointing_and_the_reason_is_given_elsewhere(tiny_model: Path) -> None:
-    config = load_weights(locate_model(str(tiny_model)), "float32").config
-    assert why_not_shared("cpu", config, checkpointing=False) == ""
-    assert "cuda" in why_not_shared("cuda", config, checkpointing=False)
-    assert "checkpointing" in why_not_shared("cpu", config, checkpointing=True)
 
 
 def test_prompts_without_room_for_an_answer_are_all_listed_before_training(context: TrainContext) -> None:

@@ -103,17 +103,18 @@ class ChatTokenizer:
 
     @cached_property
     def pad_id(self) -> int:
-        """A padding token that never ends a turn; padding with an end token would teach the model not to stop."""
+        """A padding token that neither ends nor begins a text: padding with an end teaches the model not to stop."""
         candidates = [
             self.tokenizer.pad_token_id,
             self.tokenizer.unk_token_id,
             *self.tokenizer.all_special_ids,
         ]
         candidates += sorted(self.tokenizer.added_tokens_decoder)
+        taken = {*self.end_ids, self.tokenizer.bos_token_id}
         for candidate in candidates:
-            if candidate is not None and candidate not in self.end_ids:
+            if candidate is not None and candidate not in taken:
                 return int(candidate)
-        raise RunFailure("the tokenizer has no special token to pad with other than its end token")
+        raise RunFailure("the tokenizer has no special token to pad with other than those that begin or end a text")
 
     def _template(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
         template = None if self.tokenizer.chat_template else CHATML
