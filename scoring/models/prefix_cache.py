@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from scoring.models.causal_lm import CausalLM
+from scoring.models.output_head import OutputHead
 
 WORTH_SHARING = 0.25
 """A shared beginning is reused when it is at least this part of a prompt: attention over a cache costs more a
@@ -19,17 +20,20 @@ def prefill(lm: CausalLM, prompts: Sequence[Sequence[int]]) -> Iterator[tuple[An
     """
     from transformers import DynamicCache
 
+    head = OutputHead(lm.model)
     cache: Any = None
     before: Sequence[int] = ()
     for ids in prompts:
         shared = min(common_prefix(before, ids), len(ids) - 1)
         shared = shared if shared >= WORTH_SHARING * len(ids) else 0
-        head = [(layer.keys[:, :, :shared], layer.values[:, :, :shared]) for layer in cache.layers] if shared else None
-        cache = DynamicCache(head)
+        beginning = (
+            [(layer.keys[:, :, :shared], layer.values[:, :, :shared]) for layer in cache.layers] if shared else None
+        )
+        cache = DynamicCache(beginning)
         ids_1_L = torch.tensor([list(ids[shared:])], device=lm.device)
-        output = lm.model(ids_1_L, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        logits_V = head.next_logits(ids_1_L, past_key_values=cache, use_cache=True)
         before = ids
-        yield cache, output.logits[0, -1].float()
+        yield cache, logits_V
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
