@@ -17,6 +17,7 @@ test-all: $(READY) lint
 
 bench: $(READY)
 	$(BIN)/python -m scoring.bench
+	$(BIN)/python -m rpm_methods.bench
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -84,6 +84,8 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
     train, test = draw_samples(benchmark, shared.benchmark, shared.seed)
     if not test:
         raise UserMistakes([Mistake(shared.benchmark.source, "has no test samples in the chosen subsets")])
+    if not train:
+        raise UserMistakes([Mistake(shared.benchmark.source, "has no training samples", "add a split IDTrain")])
     whole = {key: benchmark.test[key] for key in test}
     ordered = sorted((recipe for _, recipe in recipes), key=lambda r: (r.base_model, methods()[r.method].spec.order))
     return Comparison(tuple(ordered), parents, estimator, train, whole, test, renderer)

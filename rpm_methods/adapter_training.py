@@ -10,6 +10,7 @@ from typing import Any
 from benchmark.errors import RunFailure
 from benchmark.run_store import disk_errors, write_json
 from benchmark.seeds import derive_seed
+from rpm_methods.adapter_precision import compute_in_model_format
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.checkpoints import last_checkpoint, remove_checkpoints
 from rpm_methods.lineage import ADAPTER, start_adapters, start_model
@@ -71,6 +72,8 @@ def train_adapter(
         )
         trainer.remove_callback(PrinterCallback)
         before = trainable(trainer.model)
+        if context.device == "cpu":
+            compute_in_model_format(trainer.model)
         _share_prompts(trainer, settings, context, preflight)
         _finish_preflight(preflight, trainer, reference, longest, before, context)
         with context.progress.task("training steps", _total_steps(trainer)) as advance:

@@ -19,6 +19,7 @@ import torch
 
 from benchmark.loading import load_benchmark
 from benchmark.seeds import derive_seed
+from rpm_methods.adapter_precision import compute_in_model_format
 from rpm_methods.group_trainer import group_trainer_class
 from rpm_methods.rollout_source import RewardPart, RolloutSource
 from rpm_methods.shared_prompts import share_prompts
@@ -131,6 +132,7 @@ def _step(location: ModelLocation, dtype: str, shape: Shape, *, plain: bool) -> 
             train_dataset=dataset, reward_funcs=[source.total], rollout_func=source, **shared
         )
         share_prompts(trainer.model)
+        compute_in_model_format(trainer.model)
     trainer.remove_callback(PrinterCallback)
     return trainer.train  # type: ignore[no-any-return]
 
@@ -142,10 +144,11 @@ def _length_reward(completions: Sequence[str], **others: object) -> list[float]:
 def bench_gradients(location: ModelLocation, dtype: str, shape: Shape, batches: int) -> dict[str, Any]:
     """Compare gradients with TRL's: their cosine in float32, and both ways' distance to float32 in the run's format.
 
-    A distance is the norm of the difference by the norm of the float32 gradient of TRL's forward pass.
+    A distance is the norm of the difference by the norm of the float32 gradient of TRL's forward pass. Where the run's
+    format is float32 TRL's own is 0, and there is no ratio.
     """
-    exact, rounded = (_adapted(location, format_, shared=False) for format_ in ("float32", dtype))
-    own_exact, own_rounded = (_adapted(location, format_, shared=True) for format_ in ("float32", dtype))
+    exact, rounded = (_adapted(location, format_, own=False) for format_ in ("float32", dtype))
+    own_exact, own_rounded = (_adapted(location, format_, own=True) for format_ in ("float32", dtype))
     cosines: list[float] = []
     own_distances: list[float] = []
     plain_distances: list[float] = []
@@ -162,11 +165,11 @@ def bench_gradients(location: ModelLocation, dtype: str, shape: Shape, batches: 
         "batches": batches,
         "distance": fmean(own_distances),
         "plain_distance": fmean(plain_distances),
-        "distance_ratio": fmean(own_distances) / fmean(plain_distances),
+        "distance_ratio": fmean(own_distances) / fmean(plain_distances) if any(plain_distances) else None,
     }
 
 
-def _adapted(location: ModelLocation, dtype: str, *, shared: bool) -> Any:  # noqa: ANN401 - a PEFT model
+def _adapted(location: ModelLocation, dtype: str, *, own: bool) -> Any:  # noqa: ANN401 - a PEFT model
     """Return the model in the given format with the same small adapter, under TRL's output layer."""
     from peft import LoraConfig, get_peft_model
     from trl.trainer.utils import add_fused_lm_head
@@ -178,8 +181,9 @@ def _adapted(location: ModelLocation, dtype: str, *, shared: bool) -> Any:  # no
             drawn = 0.01 * torch.randn(parameter.shape, generator=generator)
             parameter.data = drawn.to(parameter.dtype)
     add_fused_lm_head(model.get_base_model(), outputs=("log_probs", "entropy"))
-    if shared:
+    if own:
         share_prompts(model)
+        compute_in_model_format(model)
     return model.train()
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from score_helpers import write_benchmark
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -274,3 +275,9 @@ def test_packaged_models_can_write_the_tags_so_they_are_passed_over() -> None:
     templates = PromptRenderer().templates.values()
     assert chat.unspelled([text for t in templates for text in (t.answer_prefix, t.stop)]) == []
     assert chat.unspelled([f"{character}\n" for character in "<>#:/é中あ한"]) == []
+
+
+def test_a_benchmark_without_training_samples_is_a_mistake_before_anything_runs(tmp_path: Path) -> None:
+    write_benchmark(tmp_path / "untrained.json", train=0)
+    with pytest.raises(UserMistakes, match="has no training samples; add a split IDTrain"):
+        prepare_comparison(["demo/sft"], [f"benchmark.source={tmp_path / 'untrained.json'}"])
