@@ -83,7 +83,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         if _disk_is_full(error):
             raise RunFailure(f"no disk space left to write {path}; free some space and run again") from error
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None:  # without a number: a network's, of a library
             raise RunFailure(f"cannot write {path}: {error.strerror or error}") from error
         raise
 

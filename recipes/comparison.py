@@ -86,6 +86,7 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
         raise UserMistakes([Mistake(shared.benchmark.source, "has no test samples in the chosen subsets")])
     if not train:
         raise UserMistakes([Mistake(shared.benchmark.source, "has no training samples", "add a split IDTrain")])
+    _check_training([recipe for _, recipe in recipes], parents, train, renderer)
     whole = {key: benchmark.test[key] for key in test}
     ordered = sorted((recipe for _, recipe in recipes), key=lambda r: (r.base_model, methods()[r.method].spec.order))
     return Comparison(tuple(ordered), parents, estimator, train, whole, test, renderer)
@@ -155,6 +156,20 @@ def _check_models(recipes: list[tuple[Path, MethodRecipe]]) -> list[Mistake]:
         for key, model in {**named, **{f"config.{key}": name for key, name in needed.items()}}.items():
             places.setdefault(model, f"{path}: {key}")
     return [mistake for model, where in places.items() for mistake in check_model(model, where)]
+
+
+def _check_training(
+    recipes: list[MethodRecipe], parents: dict[Key, MethodRecipe], train: tuple[Sample, ...], renderer: PromptRenderer
+) -> None:
+    """Raise UserMistakes with all that the methods find wrong for these training samples, parents included."""
+    faults = {recipe.method: method_config(recipe).faults(train, renderer) for recipe in (*recipes, *parents.values())}
+    named = [
+        Mistake(f"{method}: {fault.where}", fault.problem, fault.remedy)
+        for method in faults
+        for fault in faults[method]
+    ]
+    if named:
+        raise UserMistakes(named)
 
 
 def _check_tags(recipes: list[tuple[Path, MethodRecipe]], renderer: PromptRenderer) -> list[Mistake]:

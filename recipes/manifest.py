@@ -28,12 +28,13 @@ def write_comparison_manifest(
     responses: dict[str, str],
 ) -> None:
     """Write the manifest of a comparison; `responses` maps each method's name in the run to its file."""
-    used = {recipe.method for recipe in comparison.recipes}
+    used = {recipe.method for recipe in (*comparison.recipes, *comparison.parents.values())}
     models = {recipe.base_model for recipe in comparison.recipes} | {estimator.base_model}
     recipes = [recipe.model_dump(mode="json") for recipe in comparison.recipes]
     specs = {name: asdict(method.spec) for name, method in methods().items() if name in used}
     facts = {
         "recipes": recipes,
+        "parents": [recipe.model_dump(mode="json") for recipe in comparison.parents.values()],
         "estimator_source": _source(comparison.estimator),
         "methods": specs,
         "caution": comparison.shared.caution,
@@ -61,6 +62,7 @@ def write_score_manifest(
     models = [estimator.base_model, settings.scoring.embedding]
     facts = {
         "recipes": [],
+        "parents": [],
         "settings": settings.model_dump(mode="json"),
         "estimator_source": _source(inputs.estimator),
         "methods": {name: {"name": name, "label": name, "order": place} for place, name in enumerate(methods)},

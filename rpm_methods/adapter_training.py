@@ -12,7 +12,7 @@ from benchmark.run_store import disk_errors, write_json
 from benchmark.seeds import derive_seed
 from rpm_methods.adapter_precision import compute_in_model_format
 from rpm_methods.arguments import AdapterSettings
-from rpm_methods.checkpoints import last_checkpoint, remove_checkpoints
+from rpm_methods.checkpoints import CHECKPOINTS, last_checkpoint
 from rpm_methods.lineage import ADAPTER, start_adapters, start_model
 from rpm_methods.method import TrainContext
 from rpm_methods.preflight import FILE, LongestInputs, Preflight, ReferenceCheck, run_longest_batch
@@ -22,7 +22,6 @@ from rpm_methods.training_watch import trainable, watcher
 from scoring.models.chat import ChatTokenizer
 
 LORA_DEFAULTS = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": "all-linear"}
-CHECKPOINTS = "checkpoints"
 TRAINING_LOG = "training_log.json"
 MakeTrainer = Callable[..., Any]
 """Called with model, args (TRL's config), processing_class, peft_config: what all of TRL's trainers take."""
@@ -60,11 +59,11 @@ def train_adapter(
     chat.tokenizer.pad_token_id = chat.pad_id
     set_seed(derive_seed(context.seed, "adapter"))
     with disk_errors(context.folder), tracked_in(context.folder):
-        model = start_model(context)
+        model = start_model(context).to(context.device)
         reference = ReferenceCheck(model)
         trainer = make_trainer(
             model=model,
-            args=getattr(trl, settings.trl_config)(**_arguments(settings, context)),
+            args=_one_device(getattr(trl, settings.trl_config)(**_arguments(settings, context))),
             processing_class=chat.tokenizer,
             peft_config=LoraConfig(
                 task_type="CAUSAL_LM", **{**LORA_DEFAULTS, **settings.lora_defaults, **settings.lora}
@@ -82,7 +81,8 @@ def train_adapter(
         after = trainable(trainer.model)
         _save(trainer.model, context.folder / ADAPTER)
         write_json(context.folder / TRAINING_LOG, trainer.state.log_history)
-        remove_checkpoints(context.folder / CHECKPOINTS)
+    if trainer.state.global_step == 0:
+        raise RunFailure("training ended without a step: there are fewer training samples than a step takes")
     moved = any(not before[name].equal(after[name]) for name in before)
     return TrainedAdapter(int(trainer.state.num_input_tokens_seen), trainer.state.log_history, moved)
 
@@ -142,6 +142,12 @@ def _arguments(settings: AdapterSettings, context: TrainContext) -> dict[str, An
         "bf16": False,
         "fp16": False,
     }
+
+
+def _one_device(args: Any) -> Any:  # noqa: ANN401 - TRL's config
+    """Keep transformers from spreading batches over all GPUs in one process, which TRL's output layer cannot take."""
+    args._n_gpu = min(args.n_gpu, 1)
+    return args
 
 
 def _total_steps(trainer: Any) -> int:  # noqa: ANN401 - a TRL trainer

@@ -12,6 +12,9 @@ from rpm_methods.method import MethodConfig
 SET_BY_PROJECT = ("output_dir", "seed", "data_seed", "use_cpu", "bf16", "fp16", "max_length", "dataset_kwargs")
 """Arguments of TRL's configs that a recipe may not give: they follow from the rest of the recipe."""
 
+WITHOUT_EFFECT = ("report_to", "run_name", "save_steps", "save_strategy", "save_total_limit", "disable_tqdm")
+"""Arguments that change no policy, so that a change of them trains nothing anew."""
+
 
 class AdapterSettings(MethodConfig):
     """Settings of every method that trains a LoRA adapter."""
@@ -30,6 +33,14 @@ class AdapterSettings(MethodConfig):
     """Arguments of TRL's config under their own names."""
     lora: dict[str, Any] = Field(default_factory=dict)
     """Arguments of peft.LoraConfig under their own names."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings without arguments that say what is kept, logged and shown."""
+        kept = super().identity()
+        return {
+            **kept,
+            "training": {name: value for name, value in self.training.items() if name not in WITHOUT_EFFECT},
+        }
 
     @field_validator("training")
     @classmethod

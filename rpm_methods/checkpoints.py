@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+CHECKPOINTS = "checkpoints"
+"""Their folder, beside the policy."""
 STATE = "trainer_state.json"
 """The last file that transformers writes into a checkpoint."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from benchmark.errors import Mistake, UserMistakes
+from benchmark.prompts import PromptRenderer
 from benchmark.rows import RowReader
 from benchmark.sample import Sample
 from benchmark.seeds import derive_seed
@@ -63,6 +64,15 @@ class DASettings(AdapterSettings):
         teacher = None if self.teacher is None else self.teacher.identity()
         recorded = recorded_identity(self.dialogues, MINI_DIALOGUES)
         return {**super().identity(), "dialogues": recorded, "teacher": teacher}
+
+    def faults(self, samples: Sequence[Sample], renderer: PromptRenderer) -> list[Mistake]:
+        """Return what is wrong with the recorded dialogues for these samples."""
+        try:
+            if self.dialogues is not None:
+                augmented_samples(self.dialogues, samples)
+        except UserMistakes as error:
+            return list(error.mistakes)
+        return []
 
 
 class DataAugmentation:

@@ -1,10 +1,12 @@
 """In-context learning: the base model with the nearest training samples as solved examples (Appendix E.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
 from benchmark.errors import Mistake, UserMistakes
+from benchmark.prompts import PromptRenderer
+from benchmark.sample import Sample
 from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.exemplars import build_index
 from rpm_methods.method import MethodConfig, MethodSpec, TrainContext
@@ -15,6 +17,13 @@ class ICLConfig(MethodConfig):
 
     examples: int = Field(default=5, ge=1)
     embedding_model: str = "minilm"
+
+    def faults(self, samples: Sequence[Sample], renderer: PromptRenderer) -> list[Mistake]:
+        """Return a mistake where there are fewer training samples than examples wanted."""
+        if len(samples) >= self.examples:
+            return []
+        problem = f"wants {self.examples} examples, and there are {len(samples)} training samples"
+        return [Mistake("config.examples", problem)]
 
 
 class InContextLearning:
@@ -41,9 +50,8 @@ class InContextLearning:
         Raises:
             UserMistakes: there are fewer training samples than examples wanted.
         """
-        if len(context.samples) < config.examples:
-            problem = f"wants {config.examples} examples, and there are {len(context.samples)} training samples"
-            raise UserMistakes([Mistake("config.examples", problem)])
+        if faults := config.faults(context.samples, context.renderer):
+            raise UserMistakes(faults)
         with context.progress.task("embed the training samples", 1) as advance:
             build_index(context.samples, config.embedding_model, config.examples).save(context.folder / "exemplars")
             advance()

@@ -7,6 +7,7 @@ from typing import Any
 from benchmark.errors import RunFailure
 from benchmark.run_store import disk_errors
 from rpm_methods.artifact import PolicyArtifact
+from rpm_methods.checkpoints import CHECKPOINTS, remove_checkpoints
 from rpm_methods.method import MethodSpec, TrainContext
 from scoring.models.causal_lm import load_weights, merge_adapter
 
@@ -43,7 +44,10 @@ def trained_artifact(
     training_tokens: int,
     training_counts: dict[str, int] | None = None,
 ) -> PolicyArtifact:
-    """Write the artifact of a method whose adapter lies in the folder; the parent's adapters are copied beside it."""
+    """Write the artifact of a method whose adapter lies in the folder, with copies of its parent's; end the training.
+
+    Only then do the checkpoints go: until the artifact is whole, training can be gone on from them.
+    """
     inherited = []
     for number, adapter in enumerate(start_adapters(context)):
         name = f"start-{number}"
@@ -51,7 +55,7 @@ def trained_artifact(
             shutil.rmtree(context.folder / name, ignore_errors=True)
             shutil.copytree(adapter, context.folder / name)
         inherited.append(name)
-    return PolicyArtifact(
+    written = PolicyArtifact(
         folder=context.folder,
         method=spec.name,
         base_model=context.base.name,
@@ -64,3 +68,5 @@ def trained_artifact(
         training_counts=training_counts or {},
         thinking=spec.produces_reasoning,
     ).write()
+    remove_checkpoints(context.folder / CHECKPOINTS)
+    return written

@@ -1,12 +1,13 @@
 """What a training method is: a spec, a typed config, and `train`, which leaves a policy artifact."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from benchmark.errors import Mistake
 from benchmark.progress import Progress, SilentProgress
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Sample
@@ -46,6 +47,10 @@ class MethodConfig(BaseModel):
         leaves out what changes no result.
         """
         return self.model_dump()
+
+    def faults(self, samples: Sequence[Sample], renderer: PromptRenderer) -> list[Mistake]:
+        """Return what is wrong with these settings for these training samples; asked before anything runs."""
+        return []
 
 
 ConfigT = TypeVar("ConfigT", bound=MethodConfig, contravariant=True)

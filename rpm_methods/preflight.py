@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -16,6 +16,8 @@ FILE = "preflight.json"
 SHOWN_TOKENS = 60
 """Tokens at the end of a prompt that the example shows."""
 PROBE_TOKENS = 16
+COUNTED = ("_total_train_tokens", "entropy_coef", "_last_world_entropy", "_entropy_window_stats")
+"""What TRL's trainers count beside their metrics while they compute a loss."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,13 @@ def check_rows(rows: Sequence[TrainingRow], chat: ChatTokenizer, context_length:
 
     Raises:
         UserMistakes: there are no rows, or some are longer than the context (all of them are listed).
-        AssertionError: a row does not end its turn, or the end is the padding token.
+        RunFailure: a row does not end its turn, or the end is the padding token.
     """
     lengths = [len(row.input_ids) for row in rows]
-    _check_lengths([row.sample_id for row in rows], lengths, context_length, "prompt and answer have")
+    _check_lengths([(row.sample_id, row.input_ids) for row in rows], 0, chat, context_length)
     unended = [row.sample_id for row in rows if row.labels[-1] != chat.end_of_turn_id]
     if unended or chat.pad_id == chat.end_of_turn_id:
-        raise AssertionError(f"the end of the turn must be supervised and differ from padding: {unended}")
+        raise RunFailure(f"the end of the turn must be supervised and differ from padding: {unended}")
     first = rows[0]
     answer = [token for token in first.labels if token != IGNORED]
     prompt = first.input_ids[: len(first.input_ids) - len(answer)]
@@ -78,22 +80,26 @@ def check_prompts(
 ) -> Preflight:
     """Look at the prompts of rollouts; UserMistakes lists all that leave no room for an answer."""
     lengths = [len(row.prompt_ids) + max_new_tokens for row in rows]
-    _check_lengths(
-        [row.sample_id for row in rows], lengths, context_length, f"prompt and {max_new_tokens} tokens of answer have"
-    )
+    _check_lengths([(row.sample_id, row.prompt_ids) for row in rows], max_new_tokens, chat, context_length)
     example = _example(rows[0].sample_id, rows[0].prompt_ids, chat)
     return _preflight(lengths, chat, context_length, example, ends_supervised=None)
 
 
-def _check_lengths(sample_ids: Sequence[str], lengths: Sequence[int], context_length: int, what: str) -> None:
-    if not sample_ids:
+def _check_lengths(
+    rows: Sequence[tuple[str, Sequence[int]]], room: int, chat: ChatTokenizer, context_length: int
+) -> None:
+    """Raise UserMistakes with all samples whose tokens and the room for an answer exceed the context.
+
+    The beginning of the first of them is shown decoded.
+    """
+    if not rows:
         raise UserMistakes([Mistake("benchmark", "has no training samples", "train on one with an IDTrain split")])
-    mistakes = [
-        Mistake(sample_id, f"{what} {length} tokens, and {context_length} fit")
-        for sample_id, length in zip(sample_ids, lengths, strict=True)
-        if length > context_length
-    ]
+    what = f"prompt and {room} tokens of answer have" if room else "prompt and answer have"
+    long = [(name, ids) for name, ids in rows if len(ids) + room > context_length]
+    mistakes = [Mistake(name, f"{what} {len(ids) + room} tokens, and {context_length} fit") for name, ids in long]
     if mistakes:
+        begins = chat.tokenizer.decode(list(long[0][1][:SHOWN_TOKENS]))
+        mistakes[0] = replace(mistakes[0], remedy=f"it begins {begins!r}")
         raise UserMistakes(mistakes)
 
 
@@ -158,16 +164,30 @@ def _probe(model: Any) -> torch.Tensor:  # noqa: ANN401
 def run_longest_batch(trainer: Any, inputs: Mapping[str, Any], rows: int, tokens: int) -> LongestBatch:  # noqa: ANN401
     """Run one batch forward and backward, so that too little memory shows now and not hours later.
 
-    Neither gradients nor random numbers nor metrics are left changed.
+    Neither gradients nor random numbers nor what the trainer counts are left changed.
+
+    Raises:
+        RunFailure: it does not fit into the device's memory.
     """
     start = time.perf_counter()
-    with torch.random.fork_rng():
-        trainer.model.train()
-        loss = trainer.compute_loss(trainer.model, dict(inputs))
-        loss.backward()
+    counted = {name: getattr(trainer, name) for name in COUNTED if hasattr(trainer, name)}
+    if trainer.args.gradient_checkpointing:  # transformers switches it on only when training begins
+        trainer.model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
+    try:
+        with torch.random.fork_rng():
+            trainer.model.train()
+            loss = trainer.compute_loss(trainer.model, dict(inputs))
+            loss.backward()
+    except torch.OutOfMemoryError as error:
+        raise RunFailure(
+            f"the longest batch, {rows} rows of up to {tokens} tokens, does not fit into the device's memory; lower "
+            "per_device_train_batch_size and raise gradient_accumulation_steps as much (config.training)"
+        ) from error
     trainer.model.zero_grad(set_to_none=True)
     for metrics in getattr(trainer, "_metrics", {}).values():
         metrics.clear()
+    for name, value in counted.items():
+        setattr(trainer, name, value)
     return LongestBatch(rows, tokens, round(time.perf_counter() - start, 3))
 
 

@@ -53,6 +53,8 @@ class RolloutSource:
     """The rollouts of the step at hand, in TRL's order."""
     places: list[int] = field(default_factory=list)
     """The row of each."""
+    share_without_spread: float = 0.0
+    """Of the step's groups, those in which no two rewards differ: nothing is learned from them."""
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:  # noqa: ANN401 - TRL's rollout_func
         """Answer the prompts, which are row numbers, as TRL asks of its `rollout_func`."""
@@ -68,7 +70,7 @@ class RolloutSource:
                     stop=self.stop,
                     max_new_tokens=trainer.max_completion_length,
                     temperature=trainer.temperature,
-                    seed=derive_seed(self.seed, "rollouts", str(step), str(number)),
+                    seed=derive_seed(self.seed, str(step), str(trainer.accelerator.process_index), str(number)),
                 )
         return {
             "prompt_ids": [self.rows[place].prompt_ids for place in self.places],
@@ -85,6 +87,8 @@ class RolloutSource:
         """Return the reward of each rollout, the sum of its parts, as a reward function of TRL's; log the parts."""
         parts = {part.name: self._scored(part) for part in self.parts}
         totals = [_sum(values) for values in zip(*parts.values(), strict=True)]
+        groups = [{total for total in totals[start:end] if total is not None} for start, end in self._groups()]
+        self.share_without_spread = sum(len(values) < 2 for values in groups) / len(groups)
         malformed = [self.well_formed is not None and not self.well_formed(r.text) for r in self.drawn]
         for name, values in parts.items():
             known = [value for value in values if value is not None]

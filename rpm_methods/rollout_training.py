@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from benchmark.errors import Mistake, UserMistakes
 from benchmark.seeds import derive_seed
 from rpm_methods.adapter_training import TrainedAdapter, train_adapter
 from rpm_methods.arguments import AdapterSettings
@@ -19,6 +20,19 @@ from scoring.models.causal_lm import context_length, load_chat
 
 BENDING = ("top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "cache_implementation")
 """Rollouts are drawn from the policy's own distribution: what bends it makes the gradient that of another policy."""
+
+CYCLES = ("num_iterations", "steps_per_generation", "generation_batch_size")
+"""Each step draws its own answers and learns from them once; TRL does not resume in the middle of other cycles."""
+FIXED = (
+    "use_vllm",
+    "reward_weights",
+    "remove_unused_columns",
+    "mask_truncated_completions",
+    "shuffle_dataset",
+    "logging_steps",
+    "logging_strategy",
+)
+"""Follow from how rollouts are made, or would make the counts of the log wrong."""
 
 
 class RolloutSettings(AdapterSettings):
@@ -35,7 +49,7 @@ class RolloutSettings(AdapterSettings):
     }
     lora_defaults: ClassVar[dict[str, Any]] = {"lora_dropout": 0.0}
     """Dropout would make the policy that is trained another than the one that drew."""
-    reserved: ClassVar[tuple[str, ...]] = (*BENDING, "use_vllm", "reward_weights", "remove_unused_columns")
+    reserved: ClassVar[tuple[str, ...]] = (*BENDING, *CYCLES, *FIXED)
 
     reward_batch_tokens: int = Field(default=1024, ge=1)
     """Memory: most tokens in a batch of reward prompts."""
@@ -45,6 +59,21 @@ class RolloutSettings(AdapterSettings):
     """Steps between those whose rollouts are kept as text; the first step's always are."""
     collapse_steps: int = Field(default=5, ge=1)
     """Steps in a row without a group whose rewards differ, after which training stops."""
+
+    @field_validator("training")
+    @classmethod
+    def _can_be_drawn(cls, value: dict[str, Any]) -> dict[str, Any]:
+        temperature, length = value.get("temperature", 1.0), value.get("max_completion_length", 1)
+        if not isinstance(temperature, int | float) or temperature <= 0:
+            raise ValueError(f"rollouts are sampled: temperature must be above 0, not {temperature}")
+        if not isinstance(length, int) or length < 1:
+            raise ValueError(f"max_completion_length must be a whole number of tokens from 1 on, not {length}")
+        return value
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings without those of patience and of what is kept as text."""
+        kept = super().identity()
+        return {name: value for name, value in kept.items() if name not in ("collapse_steps", "keep_rollouts_every")}
 
 
 @dataclass(frozen=True)
@@ -111,28 +140,39 @@ def _make_trainer(
         args=args, train_dataset=dataset, reward_funcs=[source.total], rollout_func=source, **arguments
     )
     prompts = trainer.args.generation_batch_size // trainer.num_generations
+    if prompts > len(source.rows):
+        problem = f"a step answers {prompts} prompts, and there are {len(source.rows)} training samples"
+        remedy = "lower gradient_accumulation_steps, or train on more samples"
+        raise UserMistakes([Mistake("config.training", problem, remedy)])
     preflight.notes.append(f"a step answers {prompts} prompts {trainer.num_generations} times each")
+    if left := len(source.rows) % prompts:
+        preflight.notes.append(f"{left} of {len(source.rows)} samples, others in each epoch, are too few for a step")
     if trainer.args.per_device_train_batch_size % trainer.num_generations:
         preflight.notes.append("batches tear groups apart, so their prompts are shared less")
     return trainer
 
 
 def _longest(rows: Sequence[PromptRow], new_tokens: int, trainer: Any) -> tuple[dict[str, Any], int, int]:  # noqa: ANN401
-    """Return the inputs of a batch in which the longest prompt is answered to the limit by each rollout."""
+    """Return the inputs of a batch in which the longest prompts are answered to the limit by each rollout."""
     import torch
 
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps  # else set by train()
     size = trainer.args.per_device_train_batch_size
-    prompt = max((row.prompt_ids for row in rows), key=len)
-    prompts_B_P = torch.tensor([prompt] * size, device=trainer.accelerator.device)
+    group = trainer.num_generations
+    longest = sorted((row.prompt_ids for row in rows), key=len, reverse=True)[: -(-size // group)]
+    chosen = [longest[min(number // group, len(longest) - 1)] for number in range(size)]
+    width = len(longest[0])
+    device, pad = trainer.accelerator.device, trainer.processing_class.pad_token_id
+    prompts_B_P = torch.tensor([[pad] * (width - len(ids)) + ids for ids in chosen], device=device)
+    held_B_P = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in chosen], device=device)
     completions_B_T = prompts_B_P[:, -1:].expand(-1, new_tokens).contiguous()
     inputs = {
         "prompt_ids": prompts_B_P,
-        "prompt_mask": torch.ones_like(prompts_B_P),
+        "prompt_mask": held_B_P,
         "completion_ids": completions_B_T,
         "completion_mask": torch.ones_like(completions_B_T),
         "advantages": torch.ones(size, device=prompts_B_P.device),
         "num_items_in_batch": torch.tensor(size * new_tokens, device=prompts_B_P.device),
         "ref_per_token_logps": torch.zeros(completions_B_T.shape, device=prompts_B_P.device),
     }
-    return inputs, size, len(prompt) + new_tokens
+    return inputs, size, width + new_tokens

@@ -14,7 +14,7 @@ import torch
 
 from rpm_methods.training_rows import IGNORED
 from scoring.models.attention import use_grouped_attention
-from scoring.models.shared_prefix import encode_prefix, keeps_keys_alone
+from scoring.models.shared_prefix import encode_prefix, keeps_keys_alone, position_switch
 
 PER_TOKEN = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1", "label_mask")
 """Fields of TRL's output with a value for each token."""
@@ -30,6 +30,8 @@ def why_not_shared(device: str, config: Any, *, checkpointing: bool) -> str:  # 
         return f"on {device} TRL's own forward pass is used"
     if checkpointing:
         return "gradient checkpointing runs every row with its own prompt"
+    if position_switch(config) is not None:
+        return "the model encodes positions otherwise in longer texts"
     return "" if keeps_keys_alone(config) else "the model does not keep the keys of all tokens"
 
 

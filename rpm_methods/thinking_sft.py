@@ -1,10 +1,13 @@
 """ThinkingSFT (Appendix E.1): supervised fine-tuning on a teacher's thinking followed by the golden response."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
+from benchmark.errors import Mistake, UserMistakes
+from benchmark.prompts import PromptRenderer
+from benchmark.sample import Sample
 from benchmark.thinking import thinking_format
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.artifact import PolicyArtifact
@@ -55,6 +58,15 @@ class ThinkingSFTSettings(AdapterSettings):
         recorded = recorded_identity(self.recorded, MINI_REASONING)
         return {**super().identity(), "reasoning": recorded, "teacher": teacher}
 
+    def faults(self, samples: Sequence[Sample], renderer: PromptRenderer) -> list[Mistake]:
+        """Return what is wrong with the recorded traces for these samples."""
+        try:
+            if self.recorded is not None:
+                thinking_answers(recorded_reasoning(self.recorded, samples), samples, renderer)
+        except UserMistakes as error:
+            return list(error.mistakes)
+        return []
+
 
 class ThinkingSupervisedFineTuning:
     """Trains a LoRA adapter on the base model to write the features of the ideal response, then the response."""
@@ -81,12 +93,27 @@ class ThinkingSupervisedFineTuning:
             UserMistakes: traces that are missing or faulty, all of them.
             RunFailure: the teacher gave none for some samples, all of which are listed.
         """
-        form = thinking_format(context.renderer, TEMPLATE)
-        thinking = all_features(_traces(config, context), context.renderer)
-        answers = [form.write(thinking[sample.sample_id], sample.golden_response) for sample in context.samples]
+        answers = thinking_answers(_traces(config, context), context.samples, context.renderer)
         rows = training_rows(context.samples, context.renderer, TEMPLATE, load_chat(context.base), answers=answers)
         tokens = train_on_rows(rows, config, context)
         return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=tokens)
+
+
+def thinking_answers(traces: Mapping[str, str], samples: Sequence[Sample], renderer: PromptRenderer) -> list[str]:
+    """Return what the policy learns to write for each sample: the features of the ideal response, then the golden one.
+
+    Raises:
+        UserMistakes: all traces without features, and all answers that would themselves be malformed, since a tag
+            stands in the features or in the golden response.
+    """
+    form, stop = thinking_format(renderer, TEMPLATE), renderer.templates[TEMPLATE].stop
+    thinking = all_features(traces, renderer)
+    answers = {s.sample_id: form.write(thinking[s.sample_id], s.golden_response) for s in samples}
+    broken = [name for name, text in answers.items() if stop in text or form.read(text) is None]
+    if broken:
+        problem = "a tag of the answer's form stands in its features or golden response"
+        raise UserMistakes([Mistake(f"training sample {name}", problem, "take it out") for name in broken])
+    return list(answers.values())
 
 
 def _traces(config: ThinkingSFTSettings, context: TrainContext) -> dict[str, str]:

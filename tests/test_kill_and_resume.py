@@ -23,7 +23,7 @@ from benchmark import Benchmark, PromptRenderer, RunFailure
 from benchmark.progress import Advance, SilentProgress
 from recipes.schema import EstimatorRecipe
 from recipes.stage_estimator import ESTIMATOR, make_estimator
-from rpm_methods.adapter_training import CHECKPOINTS
+from rpm_methods.checkpoints import CHECKPOINTS
 from rpm_methods.lineage import ADAPTER
 from rpm_methods.method import TrainContext
 from rpm_methods.sft import SFTSettings, SupervisedFineTuning

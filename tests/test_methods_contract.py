@@ -2,18 +2,20 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
 from rpm_methods.artifact import PolicyArtifact, read_artifact
 from rpm_methods.method import Method, MethodConfig, TrainContext
 from rpm_methods.policy import Policy, load_policy
 from rpm_methods.registry import get_method, methods
+from rpm_methods.rollout_source import RewardPart
 from scoring.models.causal_lm import load_weights
 from scoring.models.generation import Generation, Sampling
 from scoring.models.resolver import locate_model
@@ -67,8 +69,37 @@ def make(method: Method[Any], context: TrainContext) -> PolicyArtifact:
     return method.train(config_of(method), with_parent(method, context))
 
 
-def losses(folder: Path) -> list[float]:
-    return [row["loss"] for row in json.loads((folder / "training_log.json").read_text()) if "loss" in row]
+@dataclass(frozen=True)
+class Trained:
+    """What a training left that must be the same when it is repeated."""
+
+    steps: list[tuple[float, ...]]
+    """Loss, gradient norm and, where answers are rewarded, mean reward of each step."""
+    adapter: bytes
+    rollouts: str
+
+
+def trained(folder: Path) -> Trained:
+    log = json.loads((folder / "training_log.json").read_text())
+    names = ("loss", "grad_norm", "reward")
+    steps = [tuple(row[name] for name in names if name in row) for row in log if "loss" in row]
+    rollouts = folder / "rollouts.jsonl"
+    return Trained(
+        steps,
+        (folder / "adapter" / "adapter_model.safetensors").read_bytes(),
+        rollouts.read_text() if rollouts.exists() else "",
+    )
+
+
+def uneven_reward(context: TrainContext, *others: object) -> RewardPart:
+    """Return a reward that tells any two different answers apart, malformed ones too, as a random model's are."""
+    return RewardPart("uneven", lambda sample, rollouts: [float(sum(rollout.ids) % 97) for rollout in rollouts])
+
+
+@pytest.fixture(autouse=True)
+def rewards_with_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("grpo", "thinking_rl"):
+        monkeypatch.setattr(f"rpm_methods.{module}.full_marks_reward", uneven_reward)
 
 
 def load(folder: Path, renderer: PromptRenderer) -> Policy:
@@ -108,7 +139,7 @@ def test_the_same_seed_gives_the_same_losses_and_the_same_answers(
     make(method, context)
     make(method, again)
     if method.spec.trains:
-        assert losses(context.folder) == losses(again.folder)
+        assert trained(context.folder) == trained(again.folder)
     assert answers(load(context.folder, renderer), mini) == answers(load(again.folder, renderer), mini)
 
 
@@ -127,7 +158,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     (last,) = context.folder.glob("checkpoints/checkpoint-2")
     shutil.rmtree(last)
     make(method, context)
-    assert losses(context.folder) == losses(straight.folder)
+    assert trained(context.folder) == trained(straight.folder)
 
 
 def interrupted(*arguments: object) -> None:
@@ -157,6 +188,11 @@ def test_a_method_that_trains_leaves_an_adapter_and_one_that_does_not_leaves_non
     method: Method[Any], context: TrainContext
 ) -> None:
     assert bool(make(method, context).adapters) == method.spec.trains
+    if method.spec.trains:
+        weights = load_file(context.folder / "adapter" / "adapter_model.safetensors")
+        moved = [tensor.any() for name, tensor in weights.items() if "lora_B" in name]
+        assert any(moved), "lora_B begins as zero"
+        assert all(steps[1] > 0 for steps in trained(context.folder).steps)
 
 
 def test_an_artifact_of_another_version_or_other_weights_is_refused(

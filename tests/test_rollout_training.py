@@ -1,6 +1,7 @@
 """Reinforcement learning logs what it does, keeps its rollouts, equals TRL's own, and stops when nothing is learned."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from scoring.models.resolver import locate_model
 from scoring.sampling import Rollout
 
 STEPS = {"max_steps": 3, "num_generations": 4, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
-SETTINGS = {"training": STEPS | {"learning_rate": 1e-2, "save_steps": 1}, "keep_rollouts_every": 2}
+SETTINGS: dict[str, Any] = {"training": STEPS | {"learning_rate": 1e-2, "save_steps": 1}, "keep_rollouts_every": 2}
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_reward_parts_spread_length_entropy_and_shares_are_logged_at_each_step(c
 
 
 def test_kl_to_the_start_is_logged_where_it_is_part_of_the_loss(context: TrainContext) -> None:
-    train_on_rollouts(task(context), settings(training=SETTINGS["training"] | {"beta": 0.1}), context)  # type: ignore[operator]
+    train_on_rollouts(task(context), settings(training=SETTINGS["training"] | {"beta": 0.1}), context)
     first, *later = (row["kl"] for row in logged(context.folder))
     assert first == pytest.approx(0, abs=1e-6)
     assert all(kl > 1e-6 for kl in later)
@@ -138,9 +139,9 @@ def test_collapse_is_so_many_flat_steps_in_a_row(before: list[float], share: flo
     state = SimpleNamespace(log_history=history, global_step=len(before))
     if stops:
         with pytest.raises(RunFailure, match="collapsed"):
-            check_collapse(share, 0.1, state, 1, 3)
+            check_collapse(share, 0.1, state, 3)
     else:
-        check_collapse(share, 0.1, state, 1, 3)
+        check_collapse(share, 0.1, state, 3)
 
 
 def test_a_malformed_answer_gets_reward_0_and_the_others_that_of_their_response(context: TrainContext) -> None:
@@ -163,6 +164,10 @@ def test_a_malformed_answer_gets_reward_0_and_the_others_that_of_their_response(
     [
         ({"per_device_train_batch_size": 6, "num_generations": 4}, "divisible by num_generations"),
         ({"top_p": 0.9}, "'top_p' is set by"),
+        ({"num_iterations": 2}, "'num_iterations' is set by"),
+        ({"logging_steps": 5}, "'logging_steps' is set by"),
+        ({"temperature": 0}, "temperature must be above 0"),
+        ({"max_completion_length": None}, "whole number of tokens"),
         ({"use_vllm": True}, "'use_vllm' is set by"),
     ],
 )
@@ -176,6 +181,58 @@ def test_prompts_without_room_for_an_answer_are_all_listed_before_training(conte
     with pytest.raises(UserMistakes, match="4000 tokens of answer") as caught:
         train_on_rollouts(task(context), wide, context)
     assert [mistake.where for mistake in caught.value.mistakes] == [sample.sample_id for sample in context.samples]
+
+
+def test_an_interruption_in_a_later_epoch_goes_on_with_that_epochs_order(
+    context: TrainContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four samples, two a step: the fourth step is the second of the second epoch."""
+    five = settings(training=SETTINGS["training"] | {"max_steps": 5, "save_total_limit": 5}, keep_rollouts_every=1)
+    straight = replace(context, folder=context.folder / "straight")
+    straight.folder.mkdir()
+    train_on_rollouts(task(straight), five, straight)
+    with monkeypatch.context() as patch:
+        patch.setattr("rpm_methods.adapter_training._save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_on_rollouts(task(context), five, context)
+    for number in (4, 5):
+        shutil.rmtree(context.folder / "checkpoints" / f"checkpoint-{number}", ignore_errors=True)
+    assert len(list((context.folder / "checkpoints").glob("checkpoint-*"))) == 3
+    train_on_rollouts(task(context), five, context)
+    one, other = (read_jsonl(made.folder / "rollouts.jsonl") for made in (straight, context))
+    assert one == other
+    orders = [
+        list(dict.fromkeys(row["sample_id"] for row in one if row["step"] in steps)) for steps in ((1, 2), (3, 4))
+    ]
+    assert set(orders[0]) == set(orders[1])
+    assert [row["grad_norm"] for row in logged(straight.folder)] == [row["grad_norm"] for row in logged(context.folder)]
+
+
+def interrupted(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_step_that_wants_more_prompts_than_there_are_samples_is_a_mistake(context: TrainContext) -> None:
+    few = replace(context, samples=context.samples[:1])
+    with pytest.raises(UserMistakes, match="a step answers 2 prompts, and there are 1 training samples"):
+        train_on_rollouts(task(few), settings(), few)
+
+
+def test_training_stops_when_no_answer_can_be_rewarded(context: TrainContext) -> None:
+    nothing = RewardPart("nothing", lambda sample, rollouts: [None] * len(rollouts))
+    with pytest.raises(RunFailure, match="no answer of step 1 could be rewarded"):
+        train_on_rollouts(task(context, nothing), settings(), context)
+
+
+def test_what_changes_no_policy_is_no_part_of_its_identity() -> None:
+    plain = settings()
+    patient = settings(
+        collapse_steps=50,
+        keep_rollouts_every=1,
+        training=SETTINGS["training"] | {"save_steps": 7, "report_to": ["tensorboard"]},
+    )
+    slower = settings(training=SETTINGS["training"] | {"learning_rate": 1e-3})
+    assert plain.identity() == patient.identity() != slower.identity()
 
 
 def test_batches_smaller_than_a_group_train_the_same_and_are_noted(context: TrainContext) -> None:

@@ -231,7 +231,7 @@ class _Watch:
     def judge(self, finished: Finished, outcome: Outcome) -> RunFailure | None:
         """Return the failure of the whole run if this prompt's makes it one."""
         failure = finished.result
-        if isinstance(failure, Completion) or failure.kind == "unusable":
+        if isinstance(failure, Completion) or failure.kind in ("unusable", "refused"):
             self._failures.clear()
             return None
         self._failures.append(failure)

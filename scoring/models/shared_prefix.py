@@ -56,7 +56,7 @@ def encode_prefix(body: Any, ids: Sequence[int], device: torch.device) -> Shared
     layers = tuple((layer.keys, layer.values) for layer in cache.layers)
     if not layers or any(keys is None or keys.shape[2] != len(ids) for keys, _ in layers):
         raise _cannot_share(body)
-    switch = _position_switch(body.config)
+    switch = position_switch(body.config)
     return SharedPrefix(layers, len(ids), None if switch is None or len(ids) > switch else switch)
 
 
@@ -68,7 +68,7 @@ def keeps_keys_alone(config: Any) -> bool:  # noqa: ANN401
     return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in DynamicCache(config=config).layers)
 
 
-def _position_switch(config: Any) -> int | None:  # noqa: ANN401
+def position_switch(config: Any) -> int | None:  # noqa: ANN401
     """Return the number of tokens beyond which a model with LongRoPE takes its other set of frequencies, else None."""
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]  # one for all layers, or one a type
