@@ -34,7 +34,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
 """Settings that make a method small; one without an entry takes two steps, or its defaults if it trains nothing."""
 
 
-@pytest.fixture(params=sorted(methods()))
+QUICK = ("icl", "sft", "grpo")
+"""One method of each way of training; the others are as slow and run in CI."""
+
+
+def every_method() -> list[Any]:
+    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(methods())]
+
+
+@pytest.fixture(params=every_method())
 def method(request: pytest.FixtureRequest) -> Method[Any]:
     return get_method(request.param)
 
