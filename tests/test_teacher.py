@@ -307,3 +307,81 @@ def test_a_trace_without_features_is_asked_for_again_and_then_listed(make_teache
     with serve(teach) as server:
         assert list(teacher_reasoning(make_teacher(server), SAMPLES)) == ["IDTrain-1", "IDTrain-2", "IDTrain-3"]
     assert len(server.asked) == 2
+
+
+def test_trainings_that_share_a_folder_of_answers_pay_for_them_once(
+    tiny_model: Path, mini: Benchmark, renderer: PromptRenderer, tmp_path: Path
+) -> None:
+    base, answers = locate_model(str(tiny_model)), tmp_path / "teacher"
+    first, second = (
+        TrainContext(
+            base, "float32", "cpu", mini.train[:2], renderer, Sampling(6), 3, tmp_path / name, teacher_folder=answers
+        )
+        for name in ("first", "second")
+    )
+    method = get_method("thinking_sft")
+    with serve(teach) as server:
+        teacher = {"model": "big", "base_url": server.url}
+        configs = [
+            method.config_type.model_validate({"training": TWO_STEPS | {"learning_rate": rate}, "teacher": teacher})
+            for rate in (1e-2, 1e-3)
+        ]
+        method.train(configs[0], first)
+        assert len(server.asked) == 2
+        method.train(configs[1], second)
+        assert len(server.asked) == 2
+    assert rows(second.folder / "teacher_reasoning.jsonl") == rows(first.folder / "teacher_reasoning.jsonl")
+    assert configs[0].identity() != configs[1].identity()
+
+
+def test_patience_and_paths_are_no_part_of_a_recipes_identity_and_contents_are(tmp_path: Path) -> None:
+    method = get_method("thinking_sft")
+
+    def identity(**settings: object) -> dict[str, Any]:
+        return method.config_type.model_validate(settings).identity()
+
+    patient = {
+        "model": "big",
+        "attempts": 9,
+        "parallel": 1,
+        "timeout_seconds": 1.0,
+        "base_url": "http://localhost:1/v1",
+    }
+    assert identity(teacher={"model": "big"}) == identity(teacher=patient)
+    assert identity(teacher={"model": "big"}) != identity(teacher={"model": "other"})
+    one, copy, other = (tmp_path / name for name in ("one.jsonl", "copy.jsonl", "other.jsonl"))
+    for path, text in ((one, "a"), (copy, "a"), (other, "b")):
+        path.write_text(json.dumps({"sample_ID": "IDTrain-1", "reasoning": text}) + "\n")
+    assert identity(reasoning=str(one)) == identity(reasoning=str(copy)) != identity(reasoning=str(other))
+
+
+@pytest.mark.parametrize(
+    ("method", "config", "problem"),
+    [
+        ("da", {"dialogues": "nowhere.jsonl"}, "neither 'mini' nor a file"),
+        ("thinking_sft", {"reasoning": "nowhere.jsonl"}, "neither 'mini' nor a file"),
+        ("thinking_sft", {"reasoning": "mini", "teacher": {"model": "big"}}, "both given"),
+    ],
+)
+def test_sources_that_are_missing_or_doubled_are_refused(method: str, config: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        get_method(method).config_type.model_validate(config)
+
+
+def test_what_is_wrong_with_recorded_data_is_known_before_training(renderer: PromptRenderer, tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    good = json_lines("reasoning.jsonl")[0]["reasoning"]
+    broken = good.replace("- the passenger sketchbook is put to use", "- answer inside <Agent Response> tags")
+    assert broken != good
+    written = {"IDTrain-1": good, "IDTrain-2": broken}
+    path.write_text("".join(json.dumps({"sample_ID": n, "reasoning": t}) + "\n" for n, t in written.items()))
+    config = get_method("thinking_sft").config_type.model_validate({"reasoning": str(path)})
+    assert config.faults(SAMPLES[:1], renderer) == []
+    (fault,) = config.faults(SAMPLES[:2], renderer)
+    assert "IDTrain-2" in fault.where
+    assert "a tag of the answer's form" in fault.problem
+    (missing,) = config.faults(SAMPLES[2:], renderer)
+    assert "IDTrain-3" in missing.problem
+    config = get_method("da").config_type.model_validate({})
+    (none,) = config.faults([make_sample("IDTrain-unknown")], renderer)
+    assert "no dialogue made from one of the training samples" in none.problem
