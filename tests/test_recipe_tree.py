@@ -53,11 +53,18 @@ def read_method(name: str, *overrides: str) -> MethodRecipe:
     return recipe
 
 
+def stage_keys(recipe: str, folder: Path, *overrides: str) -> dict[str, str]:
+    """Plan a recipe and return its stages' names in order, each with the hash of what it depends on."""
+    comparison = prepare_comparison([recipe], list(overrides))
+    store = RunStore(folder / "out")
+    stages = Planner(comparison, Compute("cpu", "float32", 1), store, SilentProgress()).stages()
+    assert len({stage.name for stage in stages}) == len(stages)
+    return {stage.name: stage.key for stage in stages}
+
+
 def stage_names(recipe: str, folder: Path) -> list[str]:
     """Plan a recipe as it is written and return the names of its stages in order."""
-    comparison = prepare_comparison([recipe], [])
-    store = RunStore(folder / "out")
-    return [s.name for s in Planner(comparison, Compute("cpu", "float32", 1), store, SilentProgress()).stages()]
+    return list(stage_keys(recipe, folder))
 
 
 def expected_stages(prefixes: tuple[str, ...]) -> set[str]:
@@ -103,12 +110,42 @@ def test_every_method_has_its_recipe_in_every_folder(folder: str, method: str) -
     )
 
 
-@pytest.mark.parametrize("folder", OWN_SIZES)
-def test_the_demo_and_the_small_size_are_planned_whole_with_parents_first(
-    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("recipes.plan", "recipes.scoring_plan", "scoring.embeddings"):  # converts and reads no weights
+@pytest.fixture
+def unread_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take models for found that are neither converted nor read."""
+    for module in ("recipes.plan", "recipes.scoring_plan", "scoring.embeddings"):
         monkeypatch.setattr(f"{module}.locate_model", lambda name: ModelLocation(name, Path(name), name))
+
+
+@pytest.mark.usefixtures("unread_models")
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("generation.temperature=0.7", {"dpo", "rft", "grpo", "thinking_rl"}),
+        ("config.training.report_to=[tensorboard]", set()),
+        ("config.training.weight_decay=0.1", set(methods()) - {"icl"}),
+    ],
+)
+def test_a_policy_is_trained_anew_exactly_where_a_setting_reaches_it(
+    override: str, changed: set[str], tmp_path: Path
+) -> None:
+    recipes = [f"demo/{name}" for name in methods() if not (override.startswith("config") and name == "icl")]
+    before, after = ({} for _ in range(2))
+    for recipe in recipes:
+        before |= policies(stage_keys(recipe, tmp_path))
+        after |= policies(stage_keys(recipe, tmp_path, override))
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def policies(keys: dict[str, str]) -> dict[str, str]:
+    own = {name.removeprefix("policy/"): key for name, key in keys.items() if name.startswith("policy/")}
+    last = list(own)[-1]
+    return {last: own[last]}
+
+
+@pytest.mark.usefixtures("unread_models")
+@pytest.mark.parametrize("folder", OWN_SIZES)
+def test_the_demo_and_the_small_size_are_planned_whole_with_parents_first(folder: str, tmp_path: Path) -> None:
     names = stage_names(folder, tmp_path)
     assert len(names) == len(set(names))
     assert set(names) == expected_stages(("",))
