@@ -110,10 +110,10 @@ def bench(model: str, *, samples: int, sizes: Sequence[int], padded_pairs: int, 
     rate = matrix_rate(lm.model.dtype, device)
     release_memory()
     reset_peak_memory()
-    matrix, seconds = _timed(lambda: score_all_pairs(scorer, chosen))
+    matrix, seconds = timed(lambda: score_all_pairs(scorer, chosen))
     peak = peak_memory_bytes()
     pairs = _spread_pairs(samples, padded_pairs)
-    reference, padded_seconds = _timed(lambda: score_padded(lm, chosen, pairs))
+    reference, padded_seconds = timed(lambda: score_padded(lm, chosen, pairs))
     rate = max(rate, matrix_rate(lm.model.dtype, device))
     differences = np.abs(reference - np.array([matrix[i, j] for i, j in pairs]))
     packed_rate, padded_rate = samples**2 / seconds, len(pairs) / padded_seconds
@@ -139,8 +139,8 @@ def bench(model: str, *, samples: int, sizes: Sequence[int], padded_pairs: int, 
 
 def _growth(scorer: LikelihoodScorer, work: Workload) -> dict[str, float]:
     """Return the seconds for N samples: of encoding the inputs, and of the responses behind them."""
-    _, prefix_seconds = _timed(lambda: [scorer.token_log_probs(prefix, []) for prefix in work.prefixes])
-    _, seconds = _timed(lambda: score_all_pairs(scorer, work))
+    _, prefix_seconds = timed(lambda: [scorer.token_log_probs(prefix, []) for prefix in work.prefixes])
+    _, seconds = timed(lambda: score_all_pairs(scorer, work))
     return {
         "samples": len(work.prefixes),
         "seconds": seconds,
@@ -164,7 +164,8 @@ def _spread_pairs(samples: int, count: int) -> list[tuple[int, int]]:
     return sorted(rng.sample(every, min(count, len(every))))
 
 
-def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result and the seconds it took."""
     start = time.perf_counter()
     result = work()
     return result, time.perf_counter() - start
