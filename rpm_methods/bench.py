@@ -1,8 +1,8 @@
 """Rollouts and a GRPO step against the plain ways of transformers and TRL: ratios measured in one run, as JSON.
 
-`python -m rpm_methods.bench` takes about twenty minutes on two cores and 13 GB, nearly all for the plain ways. The plain ways serve as checks too: gradients
-are compared with those of TRL's forward pass, and in bfloat16 both with the gradient in float32. Times are wall times
-of a shared machine, so only the ratios say something.
+`python -m rpm_methods.bench` takes about twenty minutes on two cores and 13 GB, nearly all of both for the plain ways.
+They serve as checks too: gradients are compared with those of TRL's forward pass, and in bfloat16 both with the
+gradient in float32. Times are wall times of a shared machine, so only the ratios say something.
 """
 
 import argparse
