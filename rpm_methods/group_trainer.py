@@ -54,7 +54,8 @@ def check_collapse(share: float, reward: float, state: Any, patience: int) -> No
 
 def _draw_order_of(sampler: Any, seed: int, epoch: int) -> None:  # noqa: ANN401 - TRL's RepeatSampler
     """Let a sampler's next pass have the order of this epoch; by itself it would begin again after an interruption."""
-    sampler.generator.manual_seed(derive_seed(seed, "epoch", str(epoch)))
+    if sampler.shuffle:
+        sampler.generator.manual_seed(derive_seed(seed, "epoch", str(epoch)))
 
 
 def group_trainer_class(collapse_steps: int) -> Any:  # noqa: ANN401 - a class of TRL's
