@@ -46,6 +46,7 @@ class RolloutSettings(AdapterSettings):
         "learning_rate": 1e-5,
         "beta": 0.0,
         "epsilon": 0.2,
+        "include_num_input_tokens_seen": "no",  # TRL counts the tokens of rollouts itself
     }
     lora_defaults: ClassVar[dict[str, Any]] = {"lora_dropout": 0.0}
     """Dropout would make the policy that is trained another than the one that drew."""

@@ -71,6 +71,7 @@ def test_reward_parts_spread_length_entropy_and_shares_are_logged_at_each_step(c
         assert row["entropy"] > 0
         assert not any(name in row for name in ("completions/clipped_ratio", "rewards/total/mean", "kl"))
     assert trained.moved
+    assert trained.tokens == rows[-1]["num_tokens"] > 0
     assert training_counts(trained) == {"steps": 3, "steps_without_spread": 0}
 
 
