@@ -7,6 +7,7 @@ import pytest
 from rpm_methods.bench import Shape, bench_gradients, bench_sampling, bench_step, cut_prompts
 from scoring.models.resolver import ModelLocation, locate_model
 
+pytestmark = pytest.mark.slow
 SHAPE = Shape(prompts=2, rollouts=3, prompt_tokens=30, new_tokens=5)
 
 
