@@ -162,14 +162,13 @@ def _check_training(
     recipes: list[MethodRecipe], parents: dict[Key, MethodRecipe], train: tuple[Sample, ...], renderer: PromptRenderer
 ) -> None:
     """Raise UserMistakes with all that the methods find wrong for these training samples, parents included."""
-    faults = {recipe.method: method_config(recipe).faults(train, renderer) for recipe in (*recipes, *parents.values())}
     named = [
-        Mistake(f"{method}: {fault.where}", fault.problem, fault.remedy)
-        for method in faults
-        for fault in faults[method]
+        Mistake(f"{recipe.method}: {fault.where}", fault.problem, fault.remedy)
+        for recipe in (*recipes, *parents.values())
+        for fault in method_config(recipe).faults(train, renderer)
     ]
     if named:
-        raise UserMistakes(named)
+        raise UserMistakes(list(dict.fromkeys(named)))
 
 
 def _check_tags(recipes: list[tuple[Path, MethodRecipe]], renderer: PromptRenderer) -> list[Mistake]:

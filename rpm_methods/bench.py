@@ -78,7 +78,8 @@ def bench_sampling(location: ModelLocation, dtype: str, shape: Shape) -> dict[st
     tokens, seconds = timed(lambda: draw(prompts, 2))
     plain_tokens, plain_seconds = timed(lambda: generate(prompts))
     rates = tokens / seconds, plain_tokens / plain_seconds
-    return {"tokens_per_second": rates[0], "plain_tokens_per_second": rates[1], "speedup": rates[0] / rates[1]}
+    counts = {"tokens": tokens, "plain_tokens": plain_tokens}
+    return counts | {"tokens_per_second": rates[0], "plain_tokens_per_second": rates[1], "speedup": rates[0] / rates[1]}
 
 
 def bench_step(location: ModelLocation, dtype: str, shape: Shape) -> dict[str, Any]:

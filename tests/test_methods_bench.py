@@ -24,7 +24,7 @@ def test_prompts_are_different_texts_of_the_same_length(location: ModelLocation)
 
 def test_rates_of_sampling_and_their_ratio(location: ModelLocation) -> None:
     found = bench_sampling(location, "float32", SHAPE)
-    assert found["tokens_per_second"] > 0
+    assert found["tokens"] == found["plain_tokens"] == 2 * 3 * 5
     assert found["speedup"] == found["tokens_per_second"] / found["plain_tokens_per_second"]
 
 
