@@ -23,6 +23,7 @@ SLOTS: dict[str, frozenset[str]] = {
     "response_blanked": frozenset({"dialogue_context"}),
     "response_thinking": INPUT_SLOTS,
     "reasoning": INPUT_SLOTS,
+    "reasoning_features": INPUT_SLOTS,
     "reasoning_with_reference": INPUT_SLOTS | {"golden_response"},
     "policy_with_reasoning": INPUT_SLOTS | {"reasoning"},
     "policy_without_reasoning": INPUT_SLOTS,

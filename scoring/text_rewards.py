@@ -30,24 +30,29 @@ class ReasoningFormat:
     """The headings, seven in the bundled templates."""
 
 
-def reasoning_format(renderer: PromptRenderer) -> ReasoningFormat:
-    """Return the format that the template `reasoning` asks for (structure: Table 15).
+def reasoning_format(renderer: PromptRenderer, template: str = "reasoning") -> ReasoningFormat:
+    """Return the format that a template of the reasoning generator asks for (structure: Table 15).
 
     The marker is the bracketed line that opens the last fenced block. The sections are the headings of the second
     level or deeper that stand between the last slot and that block, without numbered ones ("Trial 1"): as in the
-    released code, how many trials there are is not looked at.
+    released code, how many trials there are is not looked at. A template that asks for the block alone
+    (`reasoning_features`) has its sections inside the block.
 
     Raises:
-        UserMistakes: the template has no such block, or no headings before it.
+        UserMistakes: the template has no such block, or no headings.
     """
-    behind_slots = _SLOT_END.split(renderer.templates["reasoning"].user)[-1]
+    behind_slots = _SLOT_END.split(renderer.templates[template].user)[-1]
     pieces = _FENCE.split(behind_slots)
     marker = _MARKER.match(pieces[-2]) if len(pieces) > 2 else None
-    sections = tuple(s for s in _SECTION.findall("\n".join(pieces[:-2:2])) if not s[-1].isdigit())
+    sections = _headings("\n".join(pieces[:-2:2])) or _headings(pieces[-2] if len(pieces) > 2 else "")
     if marker is None or not sections:
-        problem = "asks for no headings with a fenced block behind them that opens with a [marker]"
-        raise UserMistakes([Mistake("template reasoning", problem, "see the bundled reasoning_format.yaml")])
+        problem = "asks for no fenced block that opens with a [marker], or for no headings"
+        raise UserMistakes([Mistake(f"template {template}", problem, f"see the bundled {template}.yaml")])
     return ReasoningFormat(marker[1], sections)
+
+
+def _headings(text: str) -> tuple[str, ...]:
+    return tuple(heading for heading in _SECTION.findall(text) if not heading[-1].isdigit())
 
 
 def features_part(text: str, form: ReasoningFormat) -> str | None:
