@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from scoring.models.chat import ChatTokenizer
 
 LORA_DEFAULTS = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": "all-linear"}
 TRAINING_LOG = "training_log.json"
+TRAINED = "default"
+"""PEFT's name of the adapter in training."""
 MakeTrainer = Callable[..., Any]
 """Called with model, args (TRL's config), processing_class, peft_config: what all of TRL's trainers take."""
 
@@ -53,7 +56,6 @@ def train_adapter(
         RunFailure: the loss is NaN, the longest batch or the disk is too much, or a step moved nothing.
     """
     import trl
-    from peft import LoraConfig
     from transformers import PrinterCallback, set_seed
 
     chat.tokenizer.pad_token_id = chat.pad_id
@@ -62,12 +64,9 @@ def train_adapter(
         model = start_model(context).to(context.device)
         reference = ReferenceCheck(model)
         trainer = make_trainer(
-            model=model,
             args=_one_device(getattr(trl, settings.trl_config)(**_arguments(settings, context))),
             processing_class=chat.tokenizer,
-            peft_config=LoraConfig(
-                task_type="CAUSAL_LM", **{**LORA_DEFAULTS, **settings.lora_defaults, **settings.lora}
-            ),
+            **_model_with_adapter(model, settings, context),
         )
         trainer.remove_callback(PrinterCallback)
         before = trainable(trainer.model)
@@ -85,6 +84,25 @@ def train_adapter(
         raise RunFailure("training ended without a step: there are fewer training samples than a step takes")
     moved = any(not before[name].equal(after[name]) for name in before)
     return TrainedAdapter(int(trainer.state.num_input_tokens_seen), trainer.state.log_history, moved)
+
+
+def _model_with_adapter(model: Any, settings: AdapterSettings, context: TrainContext) -> dict[str, Any]:  # noqa: ANN401
+    """Return what a trainer takes: the model and a new adapter's configuration, or the model with its adapters on."""
+    from peft import LoraConfig, PeftModel
+
+    lora = {**LORA_DEFAULTS, **settings.lora_defaults, **settings.lora}
+    if context.adapter is None:
+        if context.beside:
+            raise ValueError("adapters can lie beside one that is trained further, not beside a new one")
+        return {"model": model, "peft_config": LoraConfig(task_type="CAUSAL_LM", **lora)}
+    config = LoraConfig.from_pretrained(context.adapter)
+    config.lora_dropout = lora["lora_dropout"]
+    wrapped = PeftModel.from_pretrained(model, context.adapter, is_trainable=True, config=config)
+    for name, path in context.beside.items():
+        wrapped.load_adapter(path, adapter_name=name, is_trainable=False)
+    # with others in a checkpoint, transformers resumes them alone and leaves the one in training as it was
+    wrapped.save_pretrained = partial(wrapped.save_pretrained, selected_adapters=[TRAINED])
+    return {"model": wrapped, "peft_config": None}
 
 
 def check_moved(trained: TrainedAdapter) -> None:
@@ -115,7 +133,8 @@ def _finish_preflight(
     """Check the model with its adapter, run the longest batch, and write all that is known before the first step."""
     reference.confirm(trainer.model)
     preflight.reference = "the start model: switching the new adapter off gives it back"
-    preflight.start_adapters = [f"{path.parent.name}/{path.name}" for path in start_adapters(context)]
+    further = () if context.adapter is None else (context.adapter,)
+    preflight.start_adapters = [f"{path.parent.name}/{path.name}" for path in (*start_adapters(context), *further)]
     preflight.trainable_parameters = sum(parameter.numel() for parameter in before.values())
     preflight.longest_batch = run_longest_batch(trainer, *longest(trainer))
     write_json(context.folder / FILE, preflight.plain())

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark.errors import RunFailure
 from benchmark.seeds import derive_seed
+from rpm_methods.training_watch import TrainingDiverged
 
 NO_SPREAD = "frac_reward_zero_std"
 """TRL's name of the share of groups whose rewards are all the same: they teach nothing."""
@@ -31,7 +32,8 @@ def check_collapse(share: float, reward: float, state: Any, patience: int) -> No
         patience: in steps.
 
     Raises:
-        RunFailure: training collapsed, or no answer of the step could be rewarded.
+        TrainingDiverged: training collapsed.
+        RunFailure: no answer of the step could be rewarded.
     """
     if math.isnan(reward):
         raise RunFailure(
@@ -44,7 +46,7 @@ def check_collapse(share: float, reward: float, state: Any, patience: int) -> No
     flat = next((number for number, value in enumerate(reversed(before)) if value < 1), len(before))
     if flat + 1 < patience:
         return
-    raise RunFailure(
+    raise TrainingDiverged(
         f"training collapsed: in {patience} steps in a row, up to step {state.global_step + 1}, all answers to each "
         f"prompt got the same reward (mean {reward:.3f}), so there is nothing to learn; look at rollouts/ in the "
         "policy's folder, then raise the temperature, lower the learning rate, or start from a better policy "

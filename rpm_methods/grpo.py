@@ -42,6 +42,7 @@ class GroupRelativePolicyOptimization:
         parent_of(context, self.spec)
         task = RolloutTask(
             rows=prompt_rows(context.samples, context.renderer, TEMPLATE, load_chat(context.base)),
+            samples=context.samples,
             stop=context.renderer.templates[TEMPLATE].stop,
             parts=[full_marks_reward(context, config.reward_batch_tokens)],
         )

@@ -1,16 +1,21 @@
-"""An adapter in training merged for a while, so that rollouts run at the speed of the bare model."""
+"""A model with adapters as a bare model for a while: one adapter merged into its weights, or none.
+
+Rollouts then run at the speed of the bare model, and adapters that share a base in memory serve one after the other.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 
 @contextmanager
-def merged(model: Any) -> Iterator[Any]:  # noqa: ANN401 - a PEFT model
-    """Give the transformers model below with the adapter added to its weights, in evaluation mode.
+def merged(model: Any, adapter: str | None = None) -> Iterator[Any]:  # noqa: ANN401 - a PEFT model
+    """Give the transformers model below with an adapter added to its weights, in evaluation mode.
 
-    Afterwards the weights are the very tensors that they were: taking the adapter's part away again by subtraction
-    would leave rounding in them, more at each step.
+    Without a name it is the active one. Afterwards the weights are the very tensors that they were: taking the
+    adapter's part away again by subtraction would leave rounding in them, more at each step.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -18,7 +23,7 @@ def merged(model: Any) -> Iterator[Any]:  # noqa: ANN401 - a PEFT model
     kept = [layer.get_base_layer().weight.data for layer in layers]
     training = model.training
     model.eval()
-    model.base_model.merge_adapter(safe_merge=True)  # safe: into copies
+    model.base_model.merge_adapter(adapter_names=adapter and [adapter], safe_merge=True)  # safe: into copies
     try:
         yield model.get_base_model()
     finally:
@@ -26,3 +31,28 @@ def merged(model: Any) -> Iterator[Any]:  # noqa: ANN401 - a PEFT model
         for layer, weight in zip(layers, kept, strict=True):
             layer.get_base_layer().weight.data = weight
         model.train(training)
+
+
+@contextmanager
+def without_adapters(model: Any) -> Iterator[Any]:  # noqa: ANN401 - a PEFT model
+    """Give the transformers model below as if it had no adapters, in evaluation mode."""
+    training = model.training
+    model.eval()
+    try:
+        with model.disable_adapter():
+            yield model.get_base_model()
+    finally:
+        model.train(training)
+
+
+@contextmanager
+def in_float32(model: Any) -> Iterator[None]:  # noqa: ANN401 - a PEFT or transformers model
+    """Let a model compute in float32 for a while; afterwards its weights are the very tensors that they were."""
+    kept = {p: p.data for p in model.parameters() if p.is_floating_point() and p.dtype != torch.float32}
+    for parameter in kept:
+        parameter.data = parameter.data.float()
+    try:
+        yield
+    finally:
+        for parameter, data in kept.items():
+            parameter.data = data

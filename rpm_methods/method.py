@@ -74,6 +74,10 @@ class TrainContext:
     """Where the artifact and the checkpoints go; holds those of an interrupted run."""
     parent: PolicyArtifact | None = None
     """The policy that training starts from; None for the base model."""
+    adapter: Path | None = None
+    """An adapter to train further; None for a new one."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """Name -> adapter that is in memory beside the one in training, frozen, for rewards. Needs an `adapter`."""
     teacher_folder: Path | None = None
     """Where a teacher's answers are kept for later trainings too, since they are paid for; None for `folder`."""
     progress: Progress = field(default_factory=SilentProgress)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
@@ -29,6 +30,23 @@ class RewardPart:
     name: str
     score: Callable[[Sample, Sequence[Rollout]], list[float | None]]
     """All rollouts of one sample -> a reward each; None where there cannot be one."""
+    prepared: Callable[[Any], AbstractContextManager[object]] = nullcontext
+    """Given the model in training, a PEFT model, what is in force while the rollouts of a step are scored."""
+
+
+@dataclass(frozen=True)
+class StepRollouts:
+    """What was drawn in one step."""
+
+    step: int
+    """From 1."""
+    groups: Sequence[tuple[Sample, Sequence[Rollout]]]
+    model: Any
+    """The PEFT model in training."""
+
+
+Measure = Callable[[StepRollouts], Mapping[str, float]]
+"""Something to log of a step beside its rewards: name -> value."""
 
 
 @dataclass
@@ -49,6 +67,9 @@ class RolloutSource:
     parts: Sequence[RewardPart]
     well_formed: Callable[[str], bool] | None = None
     """Tells malformed answers, where the method asks for a form."""
+    measures: Sequence[Measure] = ()
+    model: Any = None
+    """The PEFT model in training, known from the first step on."""
     drawn: list[Rollout] = field(default_factory=list)
     """The rollouts of the step at hand, in TRL's order."""
     places: list[int] = field(default_factory=list)
@@ -60,7 +81,8 @@ class RolloutSource:
         """Answer the prompts, which are row numbers, as TRL asks of its `rollout_func`."""
         self.places = [int(prompt) for prompt in prompts]
         step = trainer.state.global_step + 1
-        with merged(trainer.accelerator.unwrap_model(trainer.model)) as model:
+        self.model = trainer.accelerator.unwrap_model(trainer.model)
+        with merged(self.model) as model:
             lm = CausalLM(model, self.chat, self.context_length, torch.device(model.device))
             self.drawn = []
             for number, batch in enumerate(self._batches(trainer.max_completion_length)):
@@ -99,15 +121,23 @@ class RolloutSource:
         log_metric("completions/clipped_share", sum(r.finish_reason == "length" for r in self.drawn) / count)
         if self.well_formed is not None:
             log_metric("completions/malformed_share", sum(malformed) / count)
-        self._keep(trainer_state.global_step + 1, parts, totals, malformed)
+        step = StepRollouts(trainer_state.global_step + 1, self._scored_together(), self.model)
+        for measure in self.measures:
+            for name, number in measure(step).items():
+                log_metric(name, number)
+        self._keep(step.step, parts, totals, malformed)
         return totals
 
     def _scored(self, part: RewardPart) -> list[float | None]:
         """Score the rollouts of each sample together."""
         values: list[float | None] = []
-        for start, end in self._groups():
-            values += part.score(self.samples[self.places[start]], self.drawn[start:end])
+        with part.prepared(self.model):
+            for sample, rollouts in self._scored_together():
+                values += part.score(sample, rollouts)
         return values
+
+    def _scored_together(self) -> list[tuple[Sample, Sequence[Rollout]]]:
+        return [(self.samples[self.places[start]], self.drawn[start:end]) for start, end in self._groups()]
 
     def finish(self) -> None:
         """Join the files of single steps into one."""

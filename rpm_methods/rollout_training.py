@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 from pydantic import Field, field_validator
 
 from benchmark.errors import Mistake, UserMistakes
+from benchmark.sample import Sample
 from benchmark.seeds import derive_seed
 from rpm_methods.adapter_training import TrainedAdapter, train_adapter
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.group_trainer import NO_SPREAD, group_trainer_class
 from rpm_methods.method import TrainContext
 from rpm_methods.preflight import Preflight, check_prompts
-from rpm_methods.rollout_source import RewardPart, RolloutSource
+from rpm_methods.rollout_source import Measure, RewardPart, RolloutSource
 from rpm_methods.training_rows import PromptRow
 from scoring.models.causal_lm import context_length, load_chat
 
@@ -82,11 +83,15 @@ class RolloutTask:
     """What is answered and how it is rewarded."""
 
     rows: Sequence[PromptRow]
-    """A prompt for each training sample, in their order."""
+    """A prompt for each sample."""
+    samples: Sequence[Sample]
+    """The sample of each row."""
     stop: str
     parts: Sequence[RewardPart]
     well_formed: Callable[[str], bool] | None = None
     """Tells malformed answers, where the method asks for a form."""
+    measures: Sequence[Measure] = ()
+    """What is logged of each step beside the rewards."""
 
 
 def train_on_rollouts(task: RolloutTask, settings: RolloutSettings, context: TrainContext) -> TrainedAdapter:
@@ -101,7 +106,7 @@ def train_on_rollouts(task: RolloutTask, settings: RolloutSettings, context: Tra
     preflight = check_prompts(task.rows, new_tokens, chat, length)
     source = RolloutSource(
         rows=task.rows,
-        samples=context.samples,
+        samples=task.samples,
         stop=task.stop,
         chat=chat,
         context_length=length,
@@ -111,6 +116,7 @@ def train_on_rollouts(task: RolloutTask, settings: RolloutSettings, context: Tra
         keep_every=settings.keep_rollouts_every,
         parts=task.parts,
         well_formed=task.well_formed,
+        measures=task.measures,
     )
     make_trainer = partial(_make_trainer, source, settings, new_tokens, preflight)
     trained = train_adapter(make_trainer, chat, settings, context, preflight, partial(_longest, task.rows, new_tokens))

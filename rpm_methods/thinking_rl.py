@@ -49,6 +49,7 @@ class ThinkingReinforcementLearning:
 
         task = RolloutTask(
             rows=prompt_rows(context.samples, context.renderer, TEMPLATE, load_chat(context.base)),
+            samples=context.samples,
             stop=context.renderer.templates[TEMPLATE].stop,
             parts=[full_marks_reward(context, config.reward_batch_tokens, response)],
             well_formed=lambda text: form.read(text) is not None,

@@ -54,25 +54,47 @@ def training_rows(
     chat: ChatTokenizer,
     *,
     answers: Sequence[str] | None = None,
+    reasonings: Sequence[str] | None = None,
 ) -> list[TrainingRow]:
     """Render and tokenise samples exactly as generation does; the golden responses are the answers unless given.
 
-    An answer is what stands between the template's answer prefix and its stop string.
+    An answer is what stands between the template's answer prefix and its stop string. `reasonings` fill the slot of a
+    template that shows the model a reasoning.
     """
     rows = []
     texts = [sample.golden_response for sample in samples] if answers is None else answers
-    for sample, text in zip(samples, texts, strict=True):
-        prompt = chat.encode_prompt(renderer.render(template, sample))
+    prompts = _prompts(samples, renderer, template, chat, reasonings)
+    for sample, text, prompt in zip(samples, texts, prompts, strict=True):
         answer = _answer(text, renderer, template, chat)
         rows.append(TrainingRow(sample.sample_id, prompt + answer, [IGNORED] * len(prompt) + answer))
     return rows
 
 
 def prompt_rows(
-    samples: Sequence[Sample], renderer: PromptRenderer, template: str, chat: ChatTokenizer
+    samples: Sequence[Sample],
+    renderer: PromptRenderer,
+    template: str,
+    chat: ChatTokenizer,
+    *,
+    reasonings: Sequence[str] | None = None,
 ) -> list[PromptRow]:
-    """Render and tokenise the prompts alone."""
-    return [PromptRow(sample.sample_id, chat.encode_prompt(renderer.render(template, sample))) for sample in samples]
+    """Render and tokenise the prompts alone; `reasonings` as in `training_rows`."""
+    prompts = _prompts(samples, renderer, template, chat, reasonings)
+    return [PromptRow(sample.sample_id, prompt) for sample, prompt in zip(samples, prompts, strict=True)]
+
+
+def _prompts(
+    samples: Sequence[Sample],
+    renderer: PromptRenderer,
+    template: str,
+    chat: ChatTokenizer,
+    reasonings: Sequence[str] | None,
+) -> list[list[int]]:
+    slots = [{}] * len(samples) if reasonings is None else [{"reasoning": text} for text in reasonings]
+    return [
+        chat.encode_prompt(renderer.render(template, sample, **extra))
+        for sample, extra in zip(samples, slots, strict=True)
+    ]
 
 
 def preference_rows(

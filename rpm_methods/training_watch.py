@@ -7,6 +7,10 @@ from benchmark.errors import RunFailure
 from benchmark.progress import Advance
 
 
+class TrainingDiverged(RunFailure):
+    """Training went wrong by itself: a loss that is no number, or nothing left to learn."""
+
+
 def trainable(model: Any) -> dict[str, Any]:  # noqa: ANN401 - a PEFT model
     """Return copies of the trainable parameters; RunFailure when there are none."""
     found = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
@@ -40,7 +44,7 @@ def watcher(advance: Advance, before: dict[str, Any]) -> Any:  # noqa: ANN401 - 
             for name in ("loss", "grad_norm", "reward"):
                 value = logs.get(name)
                 if value is not None and not math.isfinite(value):
-                    raise RunFailure(f"training diverged: the {name} is {value} at step {state.global_step}")
+                    raise TrainingDiverged(f"training diverged: the {name} is {value} at step {state.global_step}")
 
     return Watcher()
 

@@ -44,7 +44,7 @@ def length_part(sample: Sample, rollouts: Sequence[Rollout]) -> list[float | Non
 
 def task(context: TrainContext, *parts: RewardPart) -> RolloutTask:
     rows = prompt_rows(context.samples, context.renderer, "response", load_chat(context.base))
-    return RolloutTask(rows, "</Agent Response>", parts or [RewardPart("length", length_part)])
+    return RolloutTask(rows, context.samples, "</Agent Response>", parts or [RewardPart("length", length_part)])
 
 
 def settings(**changes: Any) -> RolloutSettings:  # noqa: ANN401
