@@ -1,6 +1,5 @@
 """A comparison made ready: recipes that belong together, samples drawn, models checked, before anything heavy runs."""
 
-import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +7,13 @@ from benchmark.errors import Mistake, RunFailure, UserMistakes
 from benchmark.loading import load_benchmark
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Benchmark, Sample
-from benchmark.seeds import derive_seed
 from benchmark.thinking import thinking_format
+from recipes.estimator_source import EstimatorSource
 from recipes.lineage import Key, find_parents
+from recipes.prepared_estimator import prepare_estimator
 from recipes.reading import collect_recipes, method_config, read_recipes
-from recipes.schema import BenchmarkSettings, EstimatorRecipe, MethodRecipe
+from recipes.samples import draw_samples
+from recipes.schema import CoRLEstimatorRecipe, EstimatorRecipe, MethodRecipe
 from rpm_methods.registry import methods
 from scoring.estimator import DESCRIPTION, read_estimator
 from scoring.models.causal_lm import load_chat
@@ -32,8 +33,8 @@ class Comparison:
     recipes: tuple[MethodRecipe, ...]
     parents: dict[Key, MethodRecipe]
     """Recipes of the methods that others start from; those that are not in `recipes` are trained, not compared."""
-    estimator: EstimatorRecipe | Path
-    """A recipe of an estimator to make, or the directory of one that exists."""
+    estimator: EstimatorSource
+    """A recipe of an estimator to make or to train, or the directory of one that exists."""
     train: tuple[Sample, ...]
     whole_test: dict[str, tuple[Sample, ...]]
     """Subset key -> all its test samples; what divergences between subsets are measured on."""
@@ -69,16 +70,15 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
     mistakes += _check_models(recipes)
     known = [(path, recipe) for path, recipe in recipes if recipe.method in methods()]
     parents = find_parents(known, mistakes)
-    estimator: EstimatorRecipe | Path | None = None
-    try:
-        estimator = estimators[0][1] if estimators else _named_estimator(recipes[0][1].estimator)
-        mistakes += _check_estimator(estimator)
-    except UserMistakes as error:
-        mistakes += error.mistakes
     shared = recipes[0][1]
     benchmark, renderer = _load(shared, mistakes)
+    estimator: EstimatorSource | None = None
     if renderer is not None:
         mistakes += _check_tags(known, renderer)
+        try:
+            estimator = _estimator(estimators[0][1] if estimators else _named_estimator(shared.estimator), renderer)
+        except UserMistakes as error:
+            mistakes += error.mistakes
     if mistakes or benchmark is None or renderer is None or estimator is None:
         raise UserMistakes(list(dict.fromkeys(mistakes)))
     train, test = draw_samples(benchmark, shared.benchmark, shared.seed)
@@ -90,26 +90,6 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
     whole = {key: benchmark.test[key] for key in test}
     ordered = sorted((recipe for _, recipe in recipes), key=lambda r: (r.base_model, methods()[r.method].spec.order))
     return Comparison(tuple(ordered), parents, estimator, train, whole, test, renderer)
-
-
-def draw_samples(
-    benchmark: Benchmark, settings: BenchmarkSettings, seed: int
-) -> tuple[tuple[Sample, ...], dict[str, tuple[Sample, ...]]]:
-    """Return the training samples and the test samples of each chosen subset; seeded draws keep file order."""
-    train = _draw(benchmark.train, settings.train_samples, derive_seed(seed, "draw", "train"))
-    test = {
-        key: _draw(samples, settings.test_samples, derive_seed(seed, "draw", key))
-        for key, samples in benchmark.test.items()
-        if key in settings.subsets
-    }
-    return train, test
-
-
-def _draw(samples: tuple[Sample, ...], size: int | None, seed: int) -> tuple[Sample, ...]:
-    if size is None or size >= len(samples):
-        return samples
-    chosen = sorted(random.Random(seed).sample(range(len(samples)), size))
-    return tuple(samples[index] for index in chosen)
 
 
 def _load(recipe: MethodRecipe, mistakes: list[Mistake]) -> tuple[Benchmark | None, PromptRenderer | None]:
@@ -219,7 +199,18 @@ def _named_estimator(name: str) -> EstimatorRecipe | Path:
     return found[0]
 
 
-def _check_estimator(estimator: EstimatorRecipe | Path) -> list[Mistake]:
-    if isinstance(estimator, Path):
-        return check_model(read_estimator(estimator).description.base_model, f"{estimator}: base_model")
-    return check_model(estimator.model, "estimator recipe: model")
+def _estimator(named: EstimatorRecipe | Path, renderer: PromptRenderer) -> EstimatorSource:
+    """Return an estimator that can be used as it is named.
+
+    Raises:
+        UserMistakes: what is wrong with it.
+    """
+    if isinstance(named, CoRLEstimatorRecipe):
+        return prepare_estimator(named, renderer)
+    if isinstance(named, Path):
+        mistakes = check_model(read_estimator(named).description.base_model, f"{named}: base_model")
+    else:
+        mistakes = check_model(named.model, "estimator recipe: model")
+    if mistakes:
+        raise UserMistakes(mistakes)
+    return named  # type: ignore[return-value]  # of recipes there are two kinds

@@ -2,12 +2,14 @@
 
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
+from benchmark.run_store import content_key
 from recipes.schema import ComputeSettings
 from scoring.models.precision import choose_dtype, default_device
 
@@ -56,6 +58,11 @@ def package_versions() -> dict[str, str | None]:
         except PackageNotFoundError:
             found[name] = None
     return found
+
+
+def stage_key(kind: str, parts: Sequence[object], seed: int, compute: Compute) -> str:
+    """Hash what a stage depends on, with device, number format, threads and package versions."""
+    return content_key([kind, list(parts), seed, asdict(compute), package_versions()])
 
 
 def git_revision() -> str | None:

@@ -8,7 +8,9 @@ from benchmark.run_store import content_key, write_json
 from benchmark.sample import Sample
 from recipes.comparison import Comparison
 from recipes.environment import Compute, git_revision, package_versions
-from recipes.schema import EstimatorRecipe, ScoreSettings
+from recipes.estimator_source import EstimatorSource
+from recipes.prepared_estimator import PreparedEstimator
+from recipes.schema import ScoreSettings
 from recipes.scoring_plan import ScoringInputs
 from recipes.stage import StageRecord
 from rpm_methods.registry import methods
@@ -77,6 +79,32 @@ def write_score_manifest(
     _write(folder, facts, inputs.train, inputs.test, compute, records, estimator)
 
 
+def write_estimator_manifest(
+    folder: Path,
+    prepared: PreparedEstimator,
+    compute: Compute,
+    records: Sequence[StageRecord],
+    estimator: EstimatorDescription,
+) -> None:
+    """Write the manifest of an estimator that was trained by itself; its test samples are those it may be fitted on."""
+    data = prepared.data
+    facts = {
+        "recipes": [],
+        "parents": [],
+        "estimator_source": _source(prepared),
+        "methods": {},
+        "caution": "",
+        "seed": prepared.recipe.seed,
+        "responses": {},
+        "hashes": {
+            "templates": prepared.renderer.content_hash(),
+            **_sample_hashes(data.train, data.subsets),
+            "models": {estimator.base_model: estimator.base_fingerprint},
+        },
+    }
+    _write(folder, facts, data.train, data.subsets, compute, records, estimator)
+
+
 def _write(
     folder: Path,
     facts: Mapping[str, object],
@@ -92,7 +120,7 @@ def _write(
         {
             "format_version": FORMAT_VERSION,
             **facts,
-            "estimator": {**asdict(estimator), "label": estimator.label},
+            "estimator": {**estimator.plain(), "label": estimator.label},
             "training_samples": [sample.sample_id for sample in train],
             "test_samples": {key: [s.sample_id for s in rows] for key, rows in test.items()},
             "package_versions": package_versions(),
@@ -104,8 +132,11 @@ def _write(
     )
 
 
-def _source(estimator: EstimatorRecipe | Path) -> object:
-    return estimator.model_dump(mode="json") if isinstance(estimator, EstimatorRecipe) else str(estimator)
+def _source(estimator: EstimatorSource) -> object:
+    if isinstance(estimator, Path):
+        return str(estimator)
+    recipe = estimator.recipe if isinstance(estimator, PreparedEstimator) else estimator
+    return recipe.model_dump(mode="json")
 
 
 def _sample_hashes(train: Sequence[Sample], test: Mapping[str, Sequence[Sample]]) -> dict[str, str]:

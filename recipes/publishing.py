@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.run_store import disk_errors
+from corl.estimator_training import TRAINING
 from recipes.stage_baseline import BASELINE
 from recipes.stage_bounds import BOUNDS
 from recipes.stage_divergences import DIVERGENCES
+from recipes.stage_reasoning import REASONING
 from recipes.stage_scores import DIFFERENCES, REMI, REMID
 from recipes.stage_tokens import TOKENS
 from rpm_methods.adapter_training import TRAINING_LOG
@@ -30,24 +32,39 @@ TRAINING_FILES = (TRAINING_LOG, PREFLIGHT, ROLLOUTS)
 
 
 def publish_scores(folders: Mapping[str, Path], out: Path) -> None:
-    """Copy the files of the stages that ran to `scores/`, and remove those of stages that did not."""
-    for stage, name in SCORE_FILES:
+    """Copy the files of the stages that ran to `scores/`, and remove those of stages that did not.
+
+    The reasoning that the scores were made with goes to `reasoning.jsonl`.
+    """
+    targets = [(stage, name, out / "scores" / name) for stage, name in SCORE_FILES]
+    for stage, name, target in (*targets, ("reasoning", REASONING, out / REASONING)):
         if stage in folders:
-            publish(folders[stage] / name, out / "scores" / name)
+            publish(folders[stage] / name, target)
         else:
-            (out / "scores" / name).unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
 
 
 def publish_training(folders: Mapping[str, Path], out: Path) -> None:
-    """Copy what the training of each policy left to `training/METHOD/`, parents that are not compared included."""
+    """Copy what trainings left to `training/METHOD/` and `training/estimator/`.
+
+    Parents that are not compared are included. Trainings in phases have a folder for each phase.
+    """
     with disk_errors(out):
         for old in (out / "training", out / "figures" / "training"):
             shutil.rmtree(old, ignore_errors=True)
     for stage, folder in folders.items():
         kind, _, method = stage.partition("/")
-        for name in TRAINING_FILES if kind == "policy" else ():
-            if (folder / name).is_file():
-                publish(folder / name, out / "training" / method / name)
+        if kind == "policy":
+            _publish_phases(folder, out / "training" / method)
+        elif stage == "estimator":
+            _publish_phases(folder / TRAINING, out / "training" / stage)
+
+
+def _publish_phases(folder: Path, target: Path) -> None:
+    """Copy what people look at of all trainings below a folder; none has an adapter's own folder between."""
+    for path in sorted(folder.rglob("*.json*")):
+        if path.name in TRAINING_FILES:
+            publish(path, target / path.relative_to(folder))
 
 
 def publish(source: Path, target: Path) -> None:

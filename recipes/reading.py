@@ -1,6 +1,7 @@
 """Read recipes: `extends`, `--set`, types, and every mistake with file, line and the nearest known key."""
 
 import copy
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import Mistake, UserMistakes, nearest
 from recipes.finding import find_extended, find_recipes
-from recipes.schema import KINDS, ComparisonRecipe, MethodRecipe, Recipe
+from recipes.schema import ESTIMATORS, KINDS, BaseEstimatorRecipe, ComparisonRecipe, MethodRecipe, Recipe, RecipeType
 from recipes.yaml_origins import KeyPath, TracedMapping, parse_yaml, read_traced
 from rpm_methods.method import MethodConfig
 from rpm_methods.registry import methods
@@ -17,24 +18,29 @@ from rpm_methods.registry import methods
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
-def read_recipes(names: list[str], overrides: list[str]) -> list[tuple[Path, Recipe]]:
+def read_recipes(
+    names: list[str], overrides: list[str], *, overridden: Container[str] = ("method",)
+) -> list[tuple[Path, Recipe]]:
     """Read recipes by name, file or folder; comparisons are replaced by the recipes they name.
 
     Args:
         names: as the user gave them.
-        overrides: `a.b=c` assignments, values in YAML, applied to each method recipe.
+        overrides: `a.b=c` assignments, values in YAML.
+        overridden: kinds of recipes that they apply to.
 
     Raises:
         UserMistakes: all mistakes in all of them.
     """
     mistakes: list[Mistake] = []
-    read = collect_recipes(names, overrides, mistakes)
+    read = collect_recipes(names, overrides, mistakes, overridden=overridden)
     if mistakes:
         raise UserMistakes(list(dict.fromkeys(mistakes)))
     return read
 
 
-def collect_recipes(names: list[str], overrides: list[str], mistakes: list[Mistake]) -> list[tuple[Path, Recipe]]:
+def collect_recipes(
+    names: list[str], overrides: list[str], mistakes: list[Mistake], *, overridden: Container[str] = ("method",)
+) -> list[tuple[Path, Recipe]]:
     """Read as `read_recipes` does, but record mistakes and go on without the faulty values.
 
     What comes back while there are mistakes serves to look for more of them, not to be run.
@@ -48,7 +54,7 @@ def collect_recipes(names: list[str], overrides: list[str], mistakes: list[Mista
         if path in seen:
             continue
         seen.add(path)
-        recipe = read_recipe(path, over, mistakes)
+        recipe = read_recipe(path, over, mistakes, overridden)
         if isinstance(recipe, ComparisonRecipe):
             pending = _find(list(recipe.recipes), mistakes) + pending
         elif recipe is not None:
@@ -56,8 +62,13 @@ def collect_recipes(names: list[str], overrides: list[str], mistakes: list[Mista
     return read
 
 
-def read_recipe(path: Path, over: TracedMapping, mistakes: list[Mistake]) -> Recipe | None:
-    """Read one recipe, recording its mistakes; None where too little of it can be read."""
+def read_recipe(
+    path: Path, over: TracedMapping, mistakes: list[Mistake], overridden: Container[str] = ("method",)
+) -> Recipe | None:
+    """Read one recipe, recording its mistakes; None where too little of it can be read.
+
+    Assignments of the command line go to recipes of the kinds `overridden`.
+    """
     before = len(mistakes)
     traced = _with_base(path, mistakes, ())
     kind = traced.data.get("kind")
@@ -67,12 +78,18 @@ def read_recipe(path: Path, over: TracedMapping, mistakes: list[Mistake]) -> Rec
         problem = f"kind is '{kind}'" if kind is not None else "has no kind"
         mistakes.append(Mistake(traced.origin(("kind",)), problem, f"one of {', '.join(KINDS)}"))
         return None
-    if kind == "method":
+    if kind in overridden:
         traced = over.merged_over(traced)
-    recipe = _validate(KINDS[kind], traced, (), mistakes)
+    recipe = _validate(_recipe_type(kind, traced), traced, (), mistakes)
     if isinstance(recipe, MethodRecipe):
         return _check_method(recipe, traced, mistakes)
     return recipe  # type: ignore[return-value]
+
+
+def _recipe_type(kind: str, traced: TracedMapping) -> RecipeType:
+    """Return the model of a recipe; an estimator of no known sort is read as any, and its mistake found there."""
+    name = traced.data.get("estimator")
+    return ESTIMATORS.get(name, BaseEstimatorRecipe) if kind == "estimator" and isinstance(name, str) else KINDS[kind]
 
 
 def read_settings(model: type[SettingsT], overrides: list[str]) -> SettingsT:

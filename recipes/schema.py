@@ -5,6 +5,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.subsets import SUBSET_KEYS
+from corl.settings import EstimatorSettings
+
+TRAIN = "train"
+"""The training split, as `fit_on` names it."""
+FIT_KEYS = (TRAIN, *SUBSET_KEYS)
 
 
 class Section(BaseModel):
@@ -105,13 +110,43 @@ class MethodRecipe(Section):
 
 
 class EstimatorRecipe(Section):
-    """An estimator to score with."""
+    """An estimator to score with: what all kinds have."""
 
     kind: Literal["estimator"]
     description: str = ""
-    estimator: Literal["base"]
-    """"base": a plain language model without reasoning."""
+    estimator: str
     model: str
+
+
+class BaseEstimatorRecipe(EstimatorRecipe):
+    """A plain language model without reasoning."""
+
+    estimator: Literal["base"]
+
+
+class CoRLEstimatorRecipe(EstimatorRecipe):
+    """A reasoning generator and a policy model, trained by co-evolution."""
+
+    estimator: Literal["corl"]
+    benchmark: BenchmarkSettings = BenchmarkSettings()
+    """What is drawn to train on; by itself, whatever a comparison draws to train and test policies on."""
+    fit_on: tuple[Literal[FIT_KEYS], ...] = Field(default=SUBSET_KEYS, min_length=1)  # type: ignore[valid-type]
+    """The splits that the models co-evolve on: test subsets, and "train". The paper takes the evaluated ones."""
+    folds: int | None = Field(default=4, ge=2)
+    """Cross-fitting: each sample of `fit_on` is scored by models that saw nothing of it. Null is the paper's setting,
+    in which the evaluated responses are trained on."""
+    config: EstimatorSettings = EstimatorSettings()
+    compute: ComputeSettings = ComputeSettings()
+    """Where the estimator is trained alone; in a comparison that of its recipes is taken."""
+    templates: str | None = None
+    """A folder of prompt templates; in a comparison that of its recipes is taken."""
+    seed: int = 42
+
+    @model_validator(mode="after")
+    def _folds_have_subsets(self) -> "CoRLEstimatorRecipe":
+        if self.folds is not None and set(self.fit_on) == {TRAIN}:
+            raise ValueError("training samples are never scored, so there is nothing to make folds of; set folds: null")
+        return self
 
 
 class ComparisonRecipe(Section):
@@ -123,8 +158,11 @@ class ComparisonRecipe(Section):
 
 
 Recipe = MethodRecipe | EstimatorRecipe | ComparisonRecipe
-KINDS: dict[str, type[MethodRecipe] | type[EstimatorRecipe] | type[ComparisonRecipe]] = {
+RecipeType = type[MethodRecipe] | type[EstimatorRecipe] | type[ComparisonRecipe]
+KINDS: dict[str, RecipeType] = {
     "method": MethodRecipe,
     "estimator": EstimatorRecipe,
     "comparison": ComparisonRecipe,
 }
+ESTIMATORS: dict[str, type[EstimatorRecipe]] = {"base": BaseEstimatorRecipe, "corl": CoRLEstimatorRecipe}
+"""By the value of `estimator`."""

@@ -17,6 +17,7 @@ from recipes.scoring_plan import ResponseSource, ScoringInputs, ScoringPlanner
 from recipes.stage import RunObserver, run_stages
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_scores import ScoredMethod
+from recipes.subset_pairs import check_arithmetic
 from reports.table20 import write_table20
 from scoring.estimator import read_estimator
 from scoring.models.resolver import check_model
@@ -45,7 +46,9 @@ def prepare_scoring(responses: Path, benchmark: str, estimator: Path, settings: 
     except UserMistakes as error:
         mistakes += error.mistakes
     try:
-        mistakes += check_model(read_estimator(estimator).description.base_model, f"{estimator}: base_model")
+        found = read_estimator(estimator)
+        mistakes += check_model(found.description.base_model, f"{estimator}: base_model")
+        mistakes += check_arithmetic(found.n_folds, settings.scoring.arithmetic, str(estimator))
     except UserMistakes as error:
         mistakes += error.mistakes
     if mistakes or given is None:

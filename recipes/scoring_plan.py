@@ -5,21 +5,26 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from benchmark.errors import Mistake, UserMistakes
 from benchmark.progress import Progress
-from benchmark.run_store import RunStore, content_key
+from benchmark.run_store import RunStore
 from benchmark.sample import Sample
 from recipes.columns import Column
-from recipes.environment import Compute, package_versions
-from recipes.schema import EstimatorRecipe, ScoringSettings
+from recipes.environment import Compute, stage_key
+from recipes.estimator_source import EstimatorSource
+from recipes.prepared_estimator import PreparedEstimator
+from recipes.schema import BaseEstimatorRecipe, ScoringSettings
 from recipes.stage import Stage
 from recipes.stage_baseline import BaselineStage
 from recipes.stage_bounds import BoundStage
 from recipes.stage_divergences import write_divergences
 from recipes.stage_embeddings import embed_responses, embed_samples
-from recipes.stage_estimator import adopt_estimator, make_estimator
+from recipes.stage_estimator import adopt_estimator, make_estimator, training_stage
 from recipes.stage_likelihoods import LikelihoodStage
+from recipes.stage_reasoning import ReasoningStage
 from recipes.stage_scores import ScoredMethod, ScoreStage
 from recipes.stage_tokens import write_tokens
+from recipes.subset_pairs import check_arithmetic
 from scoring.embeddings import SentenceEmbedder
 from scoring.estimator import read_estimator
 from scoring.models.resolver import locate_model
@@ -29,8 +34,8 @@ from scoring.models.resolver import locate_model
 class ScoringInputs:
     """What is scored, and how."""
 
-    estimator: EstimatorRecipe | Path
-    """A recipe of an estimator to make, or the directory of one that exists."""
+    estimator: EstimatorSource
+    """A recipe of an estimator to make or to train, or the directory of one that exists."""
     templates: str | None
     template_hash: str
     train: Sequence[Sample]
@@ -62,18 +67,24 @@ class ScoringPlanner:
     progress: Progress
 
     def stages(self, sources: Sequence[ResponseSource]) -> list[Stage]:
-        """Return the stages: estimator, likelihoods, scores, embeddings, divergences, bounds, what was asked for."""
+        """Return the stages: estimator, its reasoning, likelihoods, scores, embeddings, divergences, bounds, extras.
+
+        Raises:
+            UserMistakes: the estimator's directory is none, is damaged, or does not go with the arithmetic.
+        """
         estimator = self._estimator()
-        likelihoods = self._likelihoods(estimator, sources)
+        reasoning = self._reasoning(estimator) if self._is_trained else None
+        likelihoods = self._likelihoods(estimator, reasoning, sources)
         scores = self._scores(estimator, likelihoods, sources)
         samples = self._sample_embeddings()
         answers = {source.scored.column: self._response_embeddings(source) for source in sources}
         divergences = self._divergences(samples)
         made = {stage.name: stage for stage in (estimator, likelihoods, scores, samples, divergences)}
         bounds = self._bounds(made, answers, sources)
-        stages = [estimator, likelihoods, scores, samples, *answers.values(), divergences, bounds]
+        written = [] if reasoning is None else [reasoning]
+        stages = [estimator, *written, likelihoods, scores, samples, *answers.values(), divergences, bounds]
         if self.inputs.settings.gaussian_baseline:
-            stages.append(self._baseline(samples, answers, sources))
+            stages.append(self._baseline(estimator, samples, answers, sources))
         if self.inputs.settings.token_log_probs:
             stages.append(self._tokens(estimator, likelihoods, sources))
         return stages
@@ -84,22 +95,45 @@ class ScoringPlanner:
 
     def key(self, kind: str, parts: Sequence[object], seed: int = 0) -> str:
         """Hash what a stage depends on, with device, number format, threads and package versions."""
-        return content_key([kind, list(parts), seed, asdict(self.compute), package_versions()])
+        return stage_key(kind, parts, seed, self.compute)
 
     def _estimator(self) -> Stage:
-        source = self.inputs.estimator
-        if isinstance(source, EstimatorRecipe):
+        source, arithmetic = self.inputs.estimator, self.inputs.settings.arithmetic
+        if isinstance(source, BaseEstimatorRecipe):
             location = locate_model(source.model)
             parts = [source.model_dump(), location.fingerprint, self.inputs.template_hash]
-            return Stage(
-                "estimator", self.key("estimator", parts), partial(make_estimator, source, self.inputs.templates)
-            )
-        key = self.key("estimator", [read_estimator(source).content_hash])
-        return Stage("estimator", key, partial(adopt_estimator, source))
+            make = partial(make_estimator, source, self.inputs.templates)
+            return Stage("estimator", self.key("estimator", parts), make)
+        if isinstance(source, PreparedEstimator):
+            _refuse(check_arithmetic(source.recipe.folds or 1, arithmetic, "estimator recipe: folds"))
+            return training_stage(source, self.compute, self.store, self.progress)
+        found = read_estimator(source)
+        _refuse(check_arithmetic(found.n_folds, arithmetic, str(source)))
+        parts = [found.content_hash, *([found.description.plain()] if self._is_trained else [])]
+        return Stage("estimator", self.key("estimator", parts), partial(adopt_estimator, source))
 
-    def _likelihoods(self, estimator: Stage, sources: Sequence[ResponseSource]) -> Stage:
+    @cached_property
+    def _is_trained(self) -> bool:
+        """Whether the estimator has reasoning, and perhaps folds."""
+        source = self.inputs.estimator
+        if isinstance(source, Path):
+            return read_estimator(source).description.reasoning
+        return isinstance(source, PreparedEstimator)
+
+    def _reasoning(self, estimator: Stage) -> Stage:
+        work = ReasoningStage(
+            estimator_folder=self.folder(estimator),
+            test=self.inputs.test,
+            compute=self.compute,
+            run_folder=self.store.folder,
+            progress=self.progress,
+        )
+        return Stage("reasoning", self.key("reasoning", [estimator.key, self._test_hashes]), work)
+
+    def _likelihoods(self, estimator: Stage, reasoning: Stage | None, sources: Sequence[ResponseSource]) -> Stage:
         work = LikelihoodStage(
             estimator_folder=self.folder(estimator),
+            reasoning_folder=None if reasoning is None else self.folder(reasoning),
             columns=_columns(sources),
             test=self.inputs.test,
             settings=self.inputs.settings,
@@ -180,8 +214,11 @@ class ScoringPlanner:
         ]
         return Stage("bounds", self.key("bounds", depends, self.inputs.seed), work)
 
-    def _baseline(self, samples: Stage, answers: Mapping[str, Stage], sources: Sequence[ResponseSource]) -> Stage:
+    def _baseline(
+        self, estimator: Stage, samples: Stage, answers: Mapping[str, Stage], sources: Sequence[ResponseSource]
+    ) -> Stage:
         work = BaselineStage(
+            estimator_folder=self.folder(estimator),
             sample_embeddings=self.folder(samples),
             response_embeddings={column: self.folder(stage) for column, stage in answers.items()},
             methods=[source.scored for source in sources],
@@ -193,6 +230,8 @@ class ScoringPlanner:
         )
         settings = self.inputs.settings.model_dump(include={"arithmetic", "pairs", "resamples", "embedding"})
         depends = [samples.key, [stage.key for stage in answers.values()], self._test_hashes, settings]
+        if self._is_trained:
+            depends.append(estimator.key)  # of the others' one fold nothing depends
         return Stage("baseline", self.key("baseline", depends, self.inputs.seed), work)
 
     def _tokens(self, estimator: Stage, likelihoods: Stage, sources: Sequence[ResponseSource]) -> Stage:
@@ -203,6 +242,11 @@ class ScoringPlanner:
     @cached_property
     def _test_hashes(self) -> dict[str, list[str]]:
         return {key: _hashes(samples) for key, samples in self.inputs.test.items()}
+
+
+def _refuse(mistakes: list[Mistake]) -> None:
+    if mistakes:
+        raise UserMistakes(mistakes)
 
 
 def _hashes(samples: Sequence[Sample]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchmark.run_store import DONE, RunStore, read_json, write_json
 from recipes.time_left import KindTimes
@@ -20,6 +20,8 @@ class StageReport:
     """Tokens that went through a model, prompts and answers together."""
     counts: dict[str, int] = field(default_factory=dict)
     """Anything worth counting: samples answered, cut by the length limit, unscored, …"""
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    """For each part of a long stage its `place`, `seconds` and `tokens`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class StageRecord:
     peak_memory: int
     tokens: int
     counts: dict[str, int]
+    parts: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Prospect(StrEnum):
@@ -152,5 +155,6 @@ def _run(stage: Stage, folder: Path) -> None:
         peak_memory=peak_memory_bytes(),
         tokens=report.tokens,
         counts=report.counts,
+        parts=report.parts,
     )
     write_json(folder / DONE, asdict(record))

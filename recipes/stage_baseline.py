@@ -16,9 +16,11 @@ from benchmark.subsets import subset
 from recipes.schema import ScoringSettings
 from recipes.stage import StageReport
 from recipes.stage_embeddings import COMPONENTS, VECTORS, load_responses, load_vectors
+from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_scores import ID, ScoredMethod, interval_fields
 from recipes.subset_pairs import subset_negatives
 from scoring.clusters import SampleClusters
+from scoring.estimator import read_estimator
 from scoring.gaussian_club import GaussianClub, GaussianClubSettings, train_gaussian_club
 from scoring.remi import MINIMUM_SAMPLES, RemiEstimate, SubsetRemi, estimate_remid
 
@@ -30,6 +32,8 @@ UNIT = "nats_per_embedding"
 class BaselineStage:
     """Everything that the stage's work needs."""
 
+    estimator_folder: Path
+    """Its folds decide about the negatives, which are those of R-EMI; nothing else of it is read."""
     sample_embeddings: Path
     response_embeddings: Mapping[str, Path]
     """Column name -> folder of its stage."""
@@ -84,8 +88,9 @@ class BaselineStage:
     def _subsets(self) -> dict[str, SubsetRemi]:
         samples = [sample for samples in self.test.values() for sample in samples]
         clusters = SampleClusters(samples, resamples=self.settings.resamples, seed=self.seed)
+        estimator = read_estimator(self.estimator_folder / ESTIMATOR)
         return {
-            key: SubsetRemi(chosen, subset_negatives(chosen, self.settings, self.seed), clusters)
+            key: SubsetRemi(chosen, subset_negatives(chosen, self.settings, self.seed, estimator), clusters)
             for key, chosen in self.test.items()
         }
 

@@ -1,17 +1,23 @@
-"""The stage that makes the estimator, or takes over one that exists."""
+"""The stage that makes the estimator, trains it, or takes over one that exists."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
-from benchmark.run_store import disk_errors
-from recipes.schema import EstimatorRecipe
-from recipes.stage import StageReport
-from scoring.estimator import DESCRIPTION, write_base_estimator
+from benchmark.progress import Progress
+from benchmark.run_store import RunStore, disk_errors
+from corl.estimator_training import ESTIMATOR, EstimatorTraining
+from recipes.environment import Compute, stage_key
+from recipes.prepared_estimator import PreparedEstimator
+from recipes.schema import BaseEstimatorRecipe
+from recipes.stage import Stage, StageReport
+from scoring.estimator import copy_estimator, write_base_estimator
+from scoring.models.resolver import locate_model
 
-ESTIMATOR = "estimator"
+__all__ = ["ESTIMATOR", "adopt_estimator", "make_estimator", "training_stage"]
 
 
-def make_estimator(recipe: EstimatorRecipe, templates: str | None, folder: Path) -> StageReport:
+def make_estimator(recipe: BaseEstimatorRecipe, templates: str | None, folder: Path) -> StageReport:
     """Make the estimator that a recipe describes, anew where an interrupted run left a part of it."""
     target = folder / ESTIMATOR
     with disk_errors(target):
@@ -20,11 +26,46 @@ def make_estimator(recipe: EstimatorRecipe, templates: str | None, folder: Path)
     return StageReport()
 
 
+def training_stage(prepared: PreparedEstimator, compute: Compute, store: RunStore, progress: Progress) -> Stage:
+    """Return the stage that trains the estimator of a recipe."""
+    recipe, data = prepared.recipe, prepared.data
+    parts: list[object] = [
+        recipe.config.identity(),
+        recipe.folds,
+        locate_model(recipe.model).fingerprint,
+        prepared.renderer.content_hash(),
+        [sample.content_hash for sample in data.train],
+        {key: [sample.content_hash for sample in samples] for key, samples in data.subsets.items()},
+        data.co_evolve_on_train,
+    ]
+    work = partial(_train, prepared, compute, store.folder / "teacher", progress)
+    return Stage("estimator", stage_key("estimator", parts, recipe.seed, compute), work)
+
+
+def _train(
+    prepared: PreparedEstimator, compute: Compute, teacher_folder: Path, progress: Progress, folder: Path
+) -> StageReport:
+    """Train the estimator of a recipe, going on from what an interrupted run left."""
+    recipe = prepared.recipe
+    trained = EstimatorTraining(
+        settings=recipe.config,
+        base=locate_model(recipe.model),
+        dtype=compute.dtype,
+        device=compute.device,
+        renderer=prepared.renderer,
+        data=prepared.data,
+        n_folds=recipe.folds,
+        seed=recipe.seed,
+        folder=folder,
+        described=recipe.model_dump(mode="json"),
+        teacher_folder=teacher_folder,
+        progress=progress,
+    ).run()
+    tokens = sum(phase["tokens"] for phase in trained.phases)
+    return StageReport(tokens=tokens, counts=trained.counts, parts=trained.phases)
+
+
 def adopt_estimator(source: Path, folder: Path) -> StageReport:
     """Copy an estimator's directory into the run, so that the run stays whole without it."""
-    target = folder / ESTIMATOR
-    with disk_errors(target):
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source / "templates", target / "templates")
-        shutil.copy2(source / DESCRIPTION, target / DESCRIPTION)
+    copy_estimator(source, folder / ESTIMATOR)
     return StageReport()

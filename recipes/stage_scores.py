@@ -16,7 +16,7 @@ from recipes.stage_likelihoods import BLOCKS
 from recipes.subset_pairs import subset_negatives
 from scoring.block_files import BlockFiles
 from scoring.clusters import SampleClusters
-from scoring.estimator import EstimatorDescription, read_estimator
+from scoring.estimator import Estimator, read_estimator
 from scoring.pair_matrix import PairBlock
 from scoring.remi import UNITS, RemiEstimate, SubsetRemi, Unit, block_matrix, estimate_remid
 from scoring.statistics import Interval, MethodMatrix, PairedDifference, SubsetMatrices, paired_differences
@@ -73,8 +73,8 @@ class ScoreStage:
         return StageReport(counts={"rows": len(remi)})
 
     @cached_property
-    def _description(self) -> EstimatorDescription:
-        return read_estimator(self.estimator_folder / ESTIMATOR).description
+    def _estimator(self) -> Estimator:
+        return read_estimator(self.estimator_folder / ESTIMATOR)
 
     @cached_property
     def _clusters(self) -> SampleClusters:
@@ -84,7 +84,9 @@ class ScoreStage:
     @cached_property
     def _subsets(self) -> dict[str, SubsetRemi]:
         return {
-            key: SubsetRemi(samples, subset_negatives(samples, self.settings, self.seed), self._clusters)
+            key: SubsetRemi(
+                samples, subset_negatives(samples, self.settings, self.seed, self._estimator), self._clusters
+            )
             for key, samples in self.test.items()
         }
 
@@ -113,8 +115,8 @@ class ScoreStage:
             "shift": subset(key).shift,
             **fields,
             "unit": unit,
-            "estimator": self._description.label,
-            "reasoning": self._description.reasoning,
+            "estimator": self._estimator.label,
+            "reasoning": self._estimator.description.reasoning,
             "arithmetic": self.settings.arithmetic,
             "pairs": self._subsets[key].negatives.label,
             "seed": self.seed,
@@ -150,7 +152,7 @@ class ScoreStage:
             "n_samples": found.n_samples,
             "n_clusters": found.n_clusters,
             "unit": unit,
-            "estimator": self._description.label,
+            "estimator": self._estimator.label,
             "arithmetic": self.settings.arithmetic,
         }
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmark.errors import Mistake, UserMistakes
 from benchmark.progress import Advance
+from benchmark.prompts import Prompt
 from benchmark.sample import Sample
 from recipes.schema import ScoringSettings
 from scoring.block_files import BlockFiles
@@ -16,11 +18,27 @@ from scoring.pair_tokens import ColumnTokens, ExactTokens
 from scoring.released import ReleasedTokens, released_negatives
 
 
-def subset_negatives(samples: Sequence[Sample], settings: ScoringSettings, seed: int) -> Negatives:
-    """Return the negatives of a subset under the recipe's arithmetic."""
+def check_arithmetic(n_folds: int, arithmetic: str, where: str) -> list[Mistake]:
+    """Return a mistake where an estimator of several folds is asked for the released arithmetic; `where` names it."""
+    if n_folds == 1 or arithmetic != "released":
+        return []
+    problem = f"has {n_folds} folds, and the released arithmetic compares all samples under one model"
+    return [Mistake(where, problem, "take arithmetic exact, or an estimator without folds")]
+
+
+def subset_negatives(
+    samples: Sequence[Sample], settings: ScoringSettings, seed: int, estimator: Estimator
+) -> Negatives:
+    """Return the negatives of a subset under the recipe's arithmetic, each sample's from its own fold.
+
+    Raises:
+        UserMistakes: the released arithmetic is asked of an estimator of several folds.
+    """
+    if mistakes := check_arithmetic(estimator.n_folds, settings.arithmetic, str(estimator.folder)):
+        raise UserMistakes(mistakes)
     if settings.arithmetic == "released":
         return released_negatives(len(samples))
-    return choose_negatives(samples, pairs=settings.pairs, seed=seed)
+    return choose_negatives(samples, pairs=settings.pairs, seed=seed, folds=estimator.folds_of(samples))
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,10 @@ class SubsetPairs:
     """One subset: its samples, all columns' responses, and where their blocks lie."""
 
     samples: Sequence[Sample]
+    prompts: Sequence[Prompt]
+    """What each sample's responses are scored behind."""
+    folds: Sequence[int]
+    """The fold whose policy model scores each sample's row."""
     responses: Mapping[str, Sequence[CandidateResponse]]
     """Column name -> the response to each sample."""
     negatives: Negatives
@@ -42,17 +64,33 @@ class SubsetPairs:
             owners.setdefault(files, name)
         return [name for files, name in owners.items() if not files.is_whole()]
 
-    def score(self, scorer: LikelihoodScorer, estimator: Estimator, advance: Advance) -> int:
-        """Make the missing rows and finish the blocks; return the number of tokens that went through the model."""
+    def rows(self, fold: int) -> list[int]:
+        """Return the numbers of the rows that a fold scores."""
+        return [i for i, own in enumerate(self.folds) if own == fold]
+
+    def has_open_rows(self, fold: int) -> bool:
+        """Tell whether a row of the fold is missing in some column."""
+        return any(not made.issuperset(self.rows(fold)) for made in self._made(self.missing()).values())
+
+    def score(self, scorer: LikelihoodScorer, fold: int, advance: Advance) -> int:
+        """Make the fold's missing rows, and the blocks if they were the last; return the tokens that went through."""
         names, tokens = self.missing(), 0
-        encoded = {name: self._tokens(scorer.lm, estimator, name) for name in names}
-        made = {name: self.files[name].rows().keys() for name in names}
-        for i in range(len(self.samples)):
+        encoded = {name: self._tokens(scorer.lm, name) for name in names}
+        made = self._made(names)
+        for i in self.rows(fold):
             tokens += self._score_row(scorer, {name: encoded[name] for name in names if i not in made[name]}, i)
             advance(1)
-        for name in names:
-            self.files[name].finish(len(self.samples))
+        self.finish()
         return tokens
+
+    def finish(self) -> None:
+        """Turn the columns whose rows are all there into blocks."""
+        for name, made in self._made(self.missing()).items():
+            if len(made) == len(self.samples):
+                self.files[name].finish(len(self.samples))
+
+    def _made(self, names: Sequence[str]) -> dict[str, set[int]]:
+        return {name: set(self.files[name].rows()) for name in names}
 
     def _score_row(self, scorer: LikelihoodScorer, columns: Mapping[str, ColumnTokens], i: int) -> int:
         rows = {name: column.row(i) for name, column in columns.items()}
@@ -65,7 +103,6 @@ class SubsetPairs:
         prefixes = {row.prefix for row in rows.values() if row.continuations}
         return sum(map(len, prefixes)) + sum(len(c.ids) for row in rows.values() for c in row.continuations.values())
 
-    def _tokens(self, lm: CausalLM, estimator: Estimator, name: str) -> ColumnTokens:
+    def _tokens(self, lm: CausalLM, name: str) -> ColumnTokens:
         kind = ReleasedTokens if self.arithmetic == "released" else ExactTokens
-        prompts = [estimator.prompt(sample) for sample in self.samples]
-        return kind(lm, prompts, self.responses[name], self.negatives.wanted_N_N)
+        return kind(lm, self.prompts, self.responses[name], self.negatives.wanted_N_N)

@@ -128,6 +128,7 @@ def _notes(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> list[str]:
         "R-EMI in nats a token, higher is better; columns as in the paper's Table 20 (ID, user, character and "
         "dialogue shift); best of each column in bold.",
         f"Estimator: {manifest['estimator']['label']}; {_arithmetic(scores)}.",
+        *(f"Training of the estimator: {_line(note)}." for note in manifest["estimator"].get("notes", [])),
         f"Samples a subset: {_span(sizes)}; {_interval_note(scores)}.",
     ]
     unscored = {
@@ -141,7 +142,9 @@ def _notes(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> list[str]:
     ]
     for stage in manifest["stages"]:
         kind, _, method = stage["name"].partition("/")
-        if kind == "responses":
+        if kind == "reasoning":
+            notes.append(_reasoning_note(stage["counts"]))
+        elif kind == "responses":
             notes += _answer_notes(method, stage["counts"])
         elif kind == "policy" and stage["counts"].get("steps_without_spread"):
             flat, steps = stage["counts"]["steps_without_spread"], stage["counts"]["steps"]
@@ -168,6 +171,22 @@ def _interval_note(scores: list[dict[str, Any]]) -> str:
     if not unreliable:
         return note
     return f"{note}; {unreliable} of {len(known)} are unreliable, with fewer than {FEW_CLUSTERS} personas or characters"
+
+
+def _line(note: str) -> str:
+    return " ".join(note.split()).rstrip(".")
+
+
+def _reasoning_note(counts: dict[str, int]) -> str:
+    """Say how much of the estimator's reasoning is not as it should be."""
+    causes = {
+        "unmarked": "without their marker (shown whole)",
+        "empty": "empty",
+        "cut_by_length": "cut by the length limit",
+        "prompt_too_long": "not given because the prompt was longer than the context (shown as none)",
+    }
+    parts = ", ".join(f"{counts[key]} {cause}" for key, cause in causes.items())
+    return f"Reasonings of the estimator, of {counts['samples']}: {parts}."
 
 
 def _answer_notes(method: str, counts: dict[str, int]) -> list[str]:

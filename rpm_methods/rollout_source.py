@@ -41,6 +41,8 @@ class StepRollouts:
     step: int
     """From 1."""
     groups: Sequence[tuple[Sample, Sequence[Rollout]]]
+    rewards: Sequence[Sequence[float | None]]
+    """Of the rollouts of each group."""
     model: Any
     """The PEFT model in training."""
 
@@ -121,7 +123,8 @@ class RolloutSource:
         log_metric("completions/clipped_share", sum(r.finish_reason == "length" for r in self.drawn) / count)
         if self.well_formed is not None:
             log_metric("completions/malformed_share", sum(malformed) / count)
-        step = StepRollouts(trainer_state.global_step + 1, self._scored_together(), self.model)
+        rewards = [totals[start:end] for start, end in self._groups()]
+        step = StepRollouts(trainer_state.global_step + 1, self._scored_together(), rewards, self.model)
         for measure in self.measures:
             for name, number in measure(step).items():
                 log_metric(name, number)

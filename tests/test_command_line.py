@@ -102,7 +102,19 @@ def test_a_failed_run_exits_1_with_one_message(
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "compare", "plan", "doctor", "list", "benchmark stats", "benchmark validate", "estimator base"]
+    "command",
+    [
+        "run",
+        "compare",
+        "plan",
+        "doctor",
+        "list",
+        "benchmark stats",
+        "benchmark validate",
+        "estimator base",
+        "estimator train",
+        "estimator info",
+    ],
 )
 def test_every_command_has_help_with_an_example(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str

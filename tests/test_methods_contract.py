@@ -30,6 +30,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "grpo": {"training": TWO_STEPS | {"num_generations": 2}},
     "thinking_sft": {"training": TWO_STEPS},
     "thinking_rl": {"training": TWO_STEPS | {"num_generations": 2}},
+    "corl": {
+        "iterations": 1,
+        "max_reasoning_tokens": 8,
+        "max_response_tokens": 6,
+        "reasoning_rl": {"training": TWO_STEPS | {"num_generations": 2}},
+        "imitation": {"training": TWO_STEPS},
+        "response_rl": {"training": TWO_STEPS | {"num_generations": 2}},
+    },
 }
 """Settings that make a method small; one without an entry takes two steps, or its defaults if it trains nothing."""
 
@@ -88,18 +96,17 @@ class Trained:
 
 
 def trained(folder: Path) -> Trained:
-    log = json.loads((folder / "training_log.json").read_text())
+    logs = [row for path in sorted(folder.rglob("training_log.json")) for row in json.loads(path.read_text())]
     names = ("loss", "grad_norm", "reward")
-    steps = [tuple(row[name] for name in names if name in row) for row in log if "loss" in row]
-    rollouts = folder / "rollouts.jsonl"
+    steps = [tuple(row[name] for name in names if name in row) for row in logs if "loss" in row]
     return Trained(
         steps,
         (folder / "adapter" / "adapter_model.safetensors").read_bytes(),
-        rollouts.read_text() if rollouts.exists() else "",
+        "".join(path.read_text() for path in sorted(folder.rglob("rollouts.jsonl"))),
     )
 
 
-def uneven_reward(context: TrainContext, *others: object) -> RewardPart:
+def uneven_reward(*arguments: object) -> RewardPart:
     """Return a reward that tells any two different answers apart, malformed ones too, as a random model's are."""
     return RewardPart("uneven", lambda sample, rollouts: [float(sum(rollout.ids) % 97) for rollout in rollouts])
 
@@ -108,6 +115,8 @@ def uneven_reward(context: TrainContext, *others: object) -> RewardPart:
 def rewards_with_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("grpo", "thinking_rl"):
         monkeypatch.setattr(f"rpm_methods.{module}.full_marks_reward", uneven_reward)
+    monkeypatch.setattr("corl.thinking_loop.thinking_reward", uneven_reward)
+    monkeypatch.setattr("corl.thinking_loop.response_rewards", lambda *arguments: [uneven_reward()])
 
 
 def load(folder: Path, renderer: PromptRenderer) -> Policy:
@@ -163,7 +172,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
         patch.setattr("rpm_methods.adapter_training._save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             make(method, context)
-    (last,) = context.folder.glob("checkpoints/checkpoint-2")
+    (last,) = context.folder.rglob("checkpoint-2")
     shutil.rmtree(last)
     make(method, context)
     assert trained(context.folder) == trained(straight.folder)

@@ -80,6 +80,44 @@ def test_a_row_with_fewer_candidates_takes_them_all() -> None:
     assert set(counts_N[250:]) == {SAMPLED_A_ROW}
 
 
+@pytest.mark.parametrize(("count", "pairs"), [(12, "all"), (12, "auto"), (300, "all")])
+def test_with_folds_the_negatives_are_all_others_of_the_own_fold(count: int, pairs: str) -> None:
+    folds = [k % 3 % 2 for k in range(count)]  # the first fold is twice as large
+    negatives = choose_negatives(distinct(count), pairs=pairs, seed=42, folds=folds)  # type: ignore[arg-type]
+    assert negatives.label == "off_diagonal_in_fold"
+    for i, j in np.ndindex(count, count):
+        assert negatives.mask_N_N[i, j] == (i != j and folds[i] == folds[j])
+
+
+def test_drawn_negatives_never_cross_folds_and_a_small_fold_gives_all_it_has() -> None:
+    folds = np.array([0] * 200 + [1] * 90 + [2] * 10)
+    negatives = choose_negatives(distinct(300), pairs="auto", seed=42, folds=folds.tolist())
+    assert negatives.label == "sampled_64_in_fold"
+    assert not negatives.mask_N_N[folds[:, None] != folds[None, :]].any()
+    assert not negatives.mask_N_N.diagonal().any()
+    assert negatives.mask_N_N.sum(axis=1).tolist() == [64] * 290 + [9] * 10
+    again = choose_negatives(distinct(300), pairs="auto", seed=42, folds=folds.tolist())
+    assert (again.mask_N_N == negatives.mask_N_N).all()
+
+
+def test_copies_in_one_fold_are_no_negatives_either() -> None:
+    negatives = choose_negatives(with_copies(12), pairs="auto", seed=42, folds=[0] * 6 + [1] * 6)
+    assert not negatives.mask_N_N[0, 1]
+    assert negatives.mask_N_N[0].sum() == 4
+
+
+def test_rows_that_nothing_is_left_for_are_counted() -> None:
+    negatives = choose_negatives(distinct(5), pairs="auto", seed=42, folds=[0, 1, 0, 2, 0])
+    assert negatives.rows_without_negatives == 2
+    assert choose_negatives(distinct(5), pairs="auto", seed=42).rows_without_negatives == 0
+    assert choose_negatives(distinct(1), pairs="auto", seed=42).rows_without_negatives == 1
+
+
+def test_folds_that_do_not_fit_the_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 folds are given for 5 samples"):
+        choose_negatives(distinct(5), pairs="auto", seed=42, folds=[0, 1, 0, 1])
+
+
 def test_the_seed_and_the_samples_alone_decide() -> None:
     samples = distinct(260)
     assert (mask(samples, seed=1) == mask(distinct(260), seed=1)).all()

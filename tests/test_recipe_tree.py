@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import save_tiny_llama3, save_tiny_qwen3
+from rich.console import Console
 from safetensors.torch import load_file
 
 from benchmark import Benchmark, PromptRenderer, Sample, UserMistakes
@@ -20,7 +21,9 @@ from benchmark.loading import BUNDLED
 from benchmark.progress import SilentProgress
 from benchmark.run_store import RunStore
 from recipes.comparison import prepare_comparison
+from recipes.display import LineView
 from recipes.environment import Compute
+from recipes.estimator_run import prepare_training, run_training
 from recipes.finding import BUNDLED_FOLDER, bundled_recipes
 from recipes.plan import Planner
 from recipes.reading import method_config, read_recipes
@@ -31,6 +34,7 @@ from rpm_methods.policy import load_policy
 from rpm_methods.registry import get_method, methods
 from rpm_methods.rollout_source import RewardPart
 from rpm_methods.training_rows import training_rows
+from scoring.estimator import read_estimator
 from scoring.models.causal_lm import load_chat
 from scoring.models.generation import Sampling
 from scoring.models.resolver import ModelLocation, locate_model
@@ -44,7 +48,10 @@ FOLDERS = (*OWN_SIZES, *END_OF_TURN)
 PAPER = [name for name in TREE if name.startswith("paper/") and name.count("/") == 2]
 HUB_MODELS = {"Qwen/Qwen3-4B-Base": "qwen3", "meta-llama/Meta-Llama-3-8B": "llama3", "Qwen/Qwen3-8B": "qwen3"}
 EMBEDDING, BENCHMARK = "Qwen/Qwen3-Embedding-0.6B", "YongqiLi/RPGBench"
-BEHIND_POLICIES = ("estimator", "likelihoods", "scores", "embeddings/samples", "divergences", "bounds", "baseline")
+SCORING = ("likelihoods", "scores", "embeddings/samples", "divergences", "bounds", "baseline")
+BEHIND_POLICIES = ("estimator", "reasoning", *SCORING)
+IN_PHASES = ("reasoning_rl", "imitation", "response_rl")
+"""What co-evolution consists of, as recipes name it."""
 
 
 def read_method(name: str, *overrides: str) -> MethodRecipe:
@@ -121,16 +128,18 @@ def unread_models(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("override", "changed"),
     [
-        ("generation.temperature=0.7", {"dpo", "rft", "grpo", "thinking_rl"}),
+        ("generation.temperature=0.7", {"dpo", "rft", "grpo", "thinking_rl", "corl"}),
         ("config.training.report_to=[tensorboard]", set()),
-        ("config.training.weight_decay=0.1", set(methods()) - {"icl"}),
+        ("config.training.weight_decay=0.1", set(methods()) - {"icl", "corl"}),
     ],
 )
 def test_a_policy_is_trained_anew_exactly_where_a_setting_reaches_it(
     override: str, changed: set[str], tmp_path: Path
 ) -> None:
-    recipes = [f"demo/{name}" for name in methods() if not (override.startswith("config") and name == "icl")]
-    before, after = ({} for _ in range(2))
+    without = ("icl", "corl") if override.startswith("config.training") else ()
+    recipes = [f"demo/{name}" for name in methods() if name not in without]
+    before: dict[str, str] = {}
+    after: dict[str, str] = {}
     for recipe in recipes:
         before |= policies(stage_keys(recipe, tmp_path))
         after |= policies(stage_keys(recipe, tmp_path, override))
@@ -229,7 +238,15 @@ def _shortened(method: str, *, trains: bool) -> list[str]:
     """Return what replaces the length of training and the teacher at an endpoint."""
     recorded = {"da": "config.dialogues=mini", "thinking_sft": "config.reasoning=mini"}
     teacher = [recorded[method], "config.teacher=null"] if method in recorded else []
+    if method == "corl":
+        return _short_phases(IN_PHASES)
     return [*teacher, *(["config.training.max_steps=2"] if trains else [])]
+
+
+def _short_phases(phases: tuple[str, ...]) -> list[str]:
+    """Return what makes co-evolution one iteration of two steps a phase with few tokens."""
+    limits = ["config.iterations=1", "config.max_reasoning_tokens=8", "config.max_response_tokens=6"]
+    return [*limits, *(f"config.{phase}.training.max_steps=2" for phase in phases)]
 
 
 @pytest.fixture(scope="module")
@@ -253,18 +270,45 @@ def test_a_recipe_of_the_paper_trains_two_steps_on_its_architecture_and_answers(
 ) -> None:
     monkeypatch.chdir(hub)
     monkeypatch.setattr("rpm_methods.thinking_rl.full_marks_reward", _uneven_reward)
+    monkeypatch.setattr("corl.thinking_loop.thinking_reward", _uneven_reward)
     written = miniature.train(name)
     assert read_artifact(written.folder) == written
     if get_method(written.method).spec.trains:
         assert moved(written.folder / "adapter")
-        preflight = json.loads((written.folder / "preflight.json").read_text())
-        assert preflight["end_token"] == END_OF_TURN[name.rpartition("/")[0]]
-        assert (
-            len([row for row in json.loads((written.folder / "training_log.json").read_text()) if "loss" in row]) == 2
-        )
+        preflights = [json.loads(path.read_text()) for path in written.folder.rglob("preflight.json")]
+        assert {found["end_token"] for found in preflights} == {END_OF_TURN[name.rpartition("/")[0]]}
+        logs = [json.loads(path.read_text()) for path in written.folder.rglob("training_log.json")]
+        assert len(logs) == (len(IN_PHASES) if written.method == "corl" else 1)
+        assert all(len([row for row in log if "loss" in row]) == 2 for log in logs)
     policy = load_policy(written, renderer=miniature.renderer, dtype="float32", device="cpu")
     (batch,) = policy.generate(policy.prompts([mini.test[key][0] for key in ("id", "korean")]))
     assert all(answer.text is not None for _, answer in batch)
+
+
+@pytest.mark.slow
+def test_the_estimator_of_the_paper_trains_two_steps_a_phase_on_its_architecture(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(hub)
+    phases = ("cold_start", *IN_PHASES)
+    small = ["folds=null", "fit_on=[german]", "config.samples=4", "config.cold_start_samples=4"]
+    recorded = ["config.reasoning=mini", "config.teacher=null"]
+    cpu = ["compute.device=cpu", "compute.dtype=float32"]
+    prepared = prepare_training("paper/estimator", [*small, *recorded, *cpu, *_short_phases(phases)])
+    finished = run_training(prepared, tmp_path / "out", progress=SilentProgress(), observer=LineView(Console()))
+    estimator = read_estimator(tmp_path / "out" / "estimator")
+    assert estimator.description.label == "corl Qwen/Qwen3-8B"
+    assert all(moved(path) for role in ("generator", "policy") for path in estimator.adapters(0, role))
+    assert [part["place"].split("/")[-1] for part in finished.record.parts] == [
+        "1-generator-sft",
+        "2-policy-sft",
+        "1-generator-rl",
+        "2-policy-sft",
+        "3-policy-rl",
+    ]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["stages"][0]["parts"] == finished.record.parts
+    assert (tmp_path / "out" / "training" / "estimator" / "fold-0" / "cold-start" / "1-generator-sft").is_dir()
 
 
 def moved(adapter: Path) -> bool:

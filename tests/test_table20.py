@@ -79,6 +79,25 @@ def test_notes_carry_the_caution_the_estimator_and_every_count() -> None:
     assert "Training of rl" not in text
 
 
+def test_notes_count_what_is_wrong_with_the_reasoning_and_tell_what_training_told() -> None:
+    counts = {"samples": 36, "unmarked": 3, "empty": 0, "cut_by_length": 5, "prompt_too_long": 1}
+    estimator = {"label": "corl m, 2 folds", "notes": ["fold 1: iteration 2\ndiverged", "Two traces are left out."]}
+    stages = [{"name": "reasoning", "counts": counts}]
+    table = build_table20(SCORES, {**MANIFEST, "estimator": estimator, "stages": stages})
+    told = (
+        "Reasonings of the estimator, of 36: 3 without their marker (shown whole), 0 empty, 5 cut by the length limit, "
+        "1 not given because the prompt was longer than the context (shown as none)."
+    )
+    for note in (
+        told,
+        "Training of the estimator: fold 1: iteration 2 diverged.",
+        "Training of the estimator: Two traces are left out.",
+    ):
+        assert f"\n- {note}\n" in as_markdown(table)
+        assert f"% {note}\n" in as_latex(table)
+    assert "Reasonings" not in as_markdown(build_table20(SCORES, MANIFEST))
+
+
 def test_csv_keeps_full_precision_and_leaves_the_missing_empty() -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(build_table20([*SCORES, row("icl", "german", 1 / 3)], MANIFEST)))))
     assert float(rows[0]["german"]) == 1 / 3

@@ -11,15 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.image import imread
 
 from benchmark.errors import RunFailure
-from reports.training_curves import (
-    FEW_STEPS,
-    LONGEST_TEXT,
-    TrainedMethod,
-    as_markdown,
-    build_panels,
-    draw_curves,
-    write_training_report,
-)
+from reports.trained_method import TrainedMethod, draw_curves
+from reports.training_curves import as_markdown, write_training_report
+from reports.training_figure import FEW_STEPS
+from reports.training_log import build_panels
+from reports.training_markdown import LONGEST_TEXT
 
 PREFLIGHT: dict[str, Any] = {
     "rows": 16,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -31,23 +31,31 @@ PLACES = (
 )
 
 
-class Work(Protocol):
+ResultT = TypeVar("ResultT", covariant=True)
+
+
+class Work(Protocol[ResultT]):
     """A run that says what it does."""
 
-    def __call__(self, *, progress: "Progress", observer: "RunObserver") -> "FinishedRun":
+    def __call__(self, *, progress: "Progress", observer: "RunObserver") -> ResultT:
         """Run, and return what was left."""
 
 
-def run_and_show(console: Console, work: Work) -> None:
+def run_and_show(console: Console, work: Work["FinishedRun"]) -> None:
     """Run, then show the table and the places; an interruption ends with exit code 130."""
+    finished = follow(console, work)
+    _show_table(console, finished.table)
+    _show_places(console, finished.folder)
+
+
+def follow(console: Console, work: Work[ResultT]) -> ResultT:
+    """Run with its progress shown; an interruption ends the program with exit code 130."""
     try:
         with _view(console) as view:
-            finished = work(progress=view, observer=view)
+            return work(progress=view, observer=view)
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None
-    _show_table(console, finished.table)
-    _show_places(console, finished.folder)
 
 
 @contextmanager

@@ -1,0 +1,57 @@
+"""Train an estimator by itself, in a run directory that later comparisons can name it from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.progress import Progress
+from benchmark.prompts import PromptRenderer
+from benchmark.run_store import RunStore
+from recipes.environment import settle_compute
+from recipes.manifest import write_estimator_manifest
+from recipes.prepared_estimator import PreparedEstimator, prepare_estimator, read_estimator_recipe
+from recipes.publishing import publish_training
+from recipes.stage import RunObserver, StageRecord, run_stages
+from recipes.stage_estimator import ESTIMATOR, training_stage
+from reports.training_curves import write_training_report
+from scoring.estimator import Estimator, copy_estimator, read_estimator
+
+
+@dataclass(frozen=True)
+class FinishedEstimator:
+    """What a training left."""
+
+    estimator: Estimator
+    """In the run directory."""
+    record: StageRecord
+
+
+def prepare_training(name: str, overrides: Sequence[str]) -> PreparedEstimator:
+    """Read and check a recipe and all that it names, before anything heavy runs.
+
+    Raises:
+        UserMistakes: all mistakes found.
+    """
+    recipe = read_estimator_recipe(name, overrides)
+    return prepare_estimator(recipe, PromptRenderer(recipe.templates))
+
+
+def run_training(
+    prepared: PreparedEstimator, out: Path, *, progress: Progress, observer: RunObserver
+) -> FinishedEstimator:
+    """Train the estimator, or go on with it, and leave it in `OUT/estimator`.
+
+    Raises:
+        RunFailure: the training failed; what was finished stays, and the same call goes on from it.
+    """
+    compute = settle_compute(prepared.recipe.compute)
+    store = RunStore(out)
+    store.make()
+    stage = training_stage(prepared, compute, store, progress)
+    folders, (record,) = run_stages([stage], store, observer)
+    copy_estimator(folders[stage.name] / ESTIMATOR, out / ESTIMATOR)
+    publish_training(folders, out)
+    write_training_report(out)
+    estimator = read_estimator(out / ESTIMATOR)
+    write_estimator_manifest(out, prepared, compute, [record], estimator.description)
+    return FinishedEstimator(estimator, record)
