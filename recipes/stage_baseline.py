@@ -22,7 +22,8 @@ from recipes.subset_pairs import subset_negatives
 from scoring.clusters import SampleClusters
 from scoring.estimator import read_estimator
 from scoring.gaussian_club import GaussianClub, GaussianClubSettings, train_gaussian_club
-from scoring.remi import MINIMUM_SAMPLES, RemiEstimate, SubsetRemi, estimate_remid
+from scoring.remi import RemiEstimate, SubsetRemi, estimate_remid
+from scoring.stratified import MINIMUM_SAMPLES
 
 BASELINE = "baseline_emi.json"
 UNIT = "nats_per_embedding"
@@ -33,7 +34,7 @@ class BaselineStage:
     """Everything that the stage's work needs."""
 
     estimator_folder: Path
-    """Its folds decide about the negatives, which are those of R-EMI; nothing else of it is read."""
+    """Its folds decide about the negatives and their weights, which are those of R-EMI; nothing else of it is read."""
     sample_embeddings: Path
     response_embeddings: Mapping[str, Path]
     """Column name -> folder of its stage."""

@@ -133,10 +133,12 @@ class ScoreStage:
 
     def _matrices(self, base_model: str | None, key: str, unit: Unit) -> SubsetMatrices:
         blocks = {m.method: self._block(m.column, key) for m in self.methods if m.base_model == base_model}
+        negatives = self._subsets[key].negatives
         return SubsetMatrices(
             *self._clusters.codes(self.test[key]),
-            self._subsets[key].negatives.mask_N_N,
+            negatives.mask_N_N,
             {name: MethodMatrix(block_matrix(block, unit), block.scored_N) for name, block in blocks.items()},
+            negatives.folds_N,
         )
 
     def _difference_row(self, base_model: str | None, unit: Unit, found: PairedDifference) -> dict[str, object]:

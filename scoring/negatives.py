@@ -26,6 +26,8 @@ class Negatives:
     label: str
     """"off_diagonal" (all of them) or "sampled_64" (so many drawn a row), as in `scores/remi.json`; with "_in_fold"
     behind it where they are taken from the row's own fold alone."""
+    folds_N: NDArray[np.int64] | None = None
+    """The fold of each sample, which CLUB is made within (see `scoring.stratified`); None for one fold."""
 
     @property
     def wanted_N_N(self) -> NDArray[np.bool_]:
@@ -55,20 +57,20 @@ def choose_negatives(
         ValueError: not one fold a sample.
     """
     allowed_N_N = ~same_input(samples)
-    if folds is not None:
-        folds_N = np.array(folds, dtype=np.int64)
+    folds_N = None if folds is None else np.array(folds, dtype=np.int64)
+    if folds_N is not None:
         if folds_N.shape != (len(samples),):
-            raise ValueError(f"{len(folds)} folds are given for {len(samples)} samples")
+            raise ValueError(f"{len(folds_N)} folds are given for {len(samples)} samples")
         allowed_N_N &= folds_N[:, None] == folds_N[None, :]
-    where = "" if folds is None else "_in_fold"
+    where = "" if folds_N is None else "_in_fold"
     if pairs == "all" or len(samples) <= ALL_PAIRS_UP_TO:
-        return Negatives(allowed_N_N, f"off_diagonal{where}")
+        return Negatives(allowed_N_N, f"off_diagonal{where}", folds_N)
     rng = np.random.default_rng(derive_seed(seed, "negatives", samples[0].subset))
     mask_N_N = np.zeros_like(allowed_N_N)
     for i, row_N in enumerate(allowed_N_N):
         candidates = np.flatnonzero(row_N)
         mask_N_N[i, rng.choice(candidates, size=min(SAMPLED_A_ROW, len(candidates)), replace=False)] = True
-    return Negatives(mask_N_N, f"sampled_{SAMPLED_A_ROW}{where}")
+    return Negatives(mask_N_N, f"sampled_{SAMPLED_A_ROW}{where}", folds_N)
 
 
 def same_input(samples: Sequence[Sample]) -> NDArray[np.bool_]:

@@ -8,17 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.sample import Sample
-from scoring.club import club_estimate
 from scoring.clusters import SampleClusters
 from scoring.negatives import Negatives
 from scoring.pair_matrix import PairBlock
-from scoring.resamples import ClubBootstrap, Resamples
+from scoring.resamples import Resamples
 from scoring.statistics import Interval, interval
+from scoring.stratified import ComparedSamples, compare_samples
 
 Unit = Literal["nats_per_token", "nats_per_response"]
 UNITS: tuple[Unit, ...] = ("nats_per_token", "nats_per_response")
-MINIMUM_SAMPLES = 3
-"""Below this no estimate is made."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,7 @@ class RemiEstimate:
     n_pairs: int
     """Negatives."""
     n_unscored: int
+    """Samples that take no part: unscored, or in a fold where nothing is left to compare them with."""
 
 
 def block_matrix(block: PairBlock, unit: Unit) -> NDArray[np.float64]:
@@ -53,7 +52,7 @@ class SubsetRemi:
         self.samples = samples
         self.negatives = negatives
         self.weights = clusters.weights(samples)
-        self._prepared: dict[bytes, _KeptSamples] = {}
+        self._prepared: dict[bytes, ComparedSamples] = {}
 
     def estimate_blocks(self, golden: PairBlock, method: PairBlock, unit: Unit) -> RemiEstimate:
         """Return R-EMI from the blocks of the golden responses and of a method's."""
@@ -63,51 +62,40 @@ class SubsetRemi:
     def estimate(
         self, golden_N_N: NDArray[np.float64], method_N_N: NDArray[np.float64], kept_N: NDArray[np.bool_]
     ) -> RemiEstimate:
-        """Return I(X; Y_theta) - I(X; Y), both by CLUB over the same samples and negatives.
+        """Return I(X; Y_theta) - I(X; Y), both by CLUB over the same samples and negatives, fold by fold.
 
         Args:
             golden_N_N: entry [i, j] is log p(y_j | x_i) of the golden responses; read on the diagonal and at
                 negatives alone, and free to be NaN elsewhere.
             method_N_N: the same of the method's responses.
-            kept_N: samples that both have scored; the others leave both terms and are counted.
+            kept_N: samples that both have scored; the others leave both terms and are counted, as do those of a fold
+                in which there is nothing to compare.
         """
-        kept = self._kept(kept_N)
+        compared = self._compared(kept_N)
         model = reference = resamples = None
-        if kept.bootstrap is not None:
-            square = np.ix_(kept_N, kept_N)
-            method_K_K, golden_K_K = method_N_N[square], golden_N_N[square]
-            model = club_estimate(method_K_K, pairs=kept.negatives_K_K)
-            reference = club_estimate(golden_K_K, pairs=kept.negatives_K_K)
-            resamples = kept.bootstrap.resamples(method_K_K - golden_K_K)
+        if compared.club is not None:
+            method_K_K, golden_K_K = compared.square(method_N_N), compared.square(golden_N_N)
+            model = compared.club.estimate(method_K_K)
+            reference = compared.club.estimate(golden_K_K)
+            resamples = compared.club.resamples(method_K_K - golden_K_K)
         return RemiEstimate(
             remi=None if model is None or reference is None else model - reference,
             model_mi=model,
             reference_mi=reference,
-            interval=None if resamples is None else interval(resamples, kept.n_clusters),
+            interval=None if resamples is None else interval(resamples, compared.n_clusters),
             resamples=resamples,
-            n_samples=int(kept_N.sum()),
-            n_clusters=kept.n_clusters,
-            n_pairs=int(kept.negatives_K_K.sum()),
-            n_unscored=int((~kept_N).sum()),
+            n_samples=int(compared.chosen_N.sum()),
+            n_clusters=compared.n_clusters,
+            n_pairs=compared.n_pairs,
+            n_unscored=int((~compared.chosen_N).sum()),
         )
 
-    def _kept(self, kept_N: NDArray[np.bool_]) -> "_KeptSamples":
+    def _compared(self, kept_N: NDArray[np.bool_]) -> ComparedSamples:
         key = kept_N.tobytes()
         if key not in self._prepared:
-            negatives_K_K = self.negatives.mask_N_N[np.ix_(kept_N, kept_N)]
-            weights = self.weights.take(kept_N)
-            enough = kept_N.sum() >= MINIMUM_SAMPLES and negatives_K_K.any()
-            bootstrap = ClubBootstrap(negatives_K_K, weights) if enough else None
-            n_clusters = weights.n_clusters if kept_N.any() else 0
-            self._prepared[key] = _KeptSamples(negatives_K_K, bootstrap, n_clusters)
+            found = compare_samples(kept_N, self.negatives.mask_N_N, self.weights, self.negatives.folds_N)
+            self._prepared[key] = found
         return self._prepared[key]
-
-
-@dataclass(frozen=True)
-class _KeptSamples:
-    negatives_K_K: NDArray[np.bool_]
-    bootstrap: ClubBootstrap | None
-    n_clusters: int
 
 
 @dataclass(frozen=True)

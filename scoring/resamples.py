@@ -73,16 +73,23 @@ class ClubBootstrap:
         self._weights = [_weighted_sum(clustering, np.ones(size)) for clustering in self._clusterings]
         self._pair_weights = [pairs.weighted_sum(np.ones(len(self._rows_E))) for pairs in self._pairs]
 
+    @property
+    def n_pairs(self) -> int:
+        """Number of negatives."""
+        return len(self._rows_E)
+
+    def estimate(self, matrix_N_N: NDArray[np.float64]) -> float:
+        """Return CLUB of a matrix (club_estimate with this mask) alone; ValueError as `resamples`."""
+        diagonal_N, values_E = self._entries(matrix_N_N)
+        return float(diagonal_N.mean() - values_E.mean())
+
     def resamples(self, matrix_N_N: NDArray[np.float64]) -> Resamples:
         """Return CLUB of a matrix (club_estimate with this mask) with its replicates, in the matrix' unit.
 
         The statistic is linear in the matrix, so R-EMI is that of the model's less the golden responses' matrix. Only
         the diagonal and the negatives are read; ValueError when one of them is NaN or infinite.
         """
-        diagonal_N = np.asarray(matrix_N_N, dtype=np.float64).diagonal()
-        values_E = np.asarray(matrix_N_N, dtype=np.float64)[self._rows_E, self._columns_E]
-        if not (np.isfinite(diagonal_N).all() and np.isfinite(values_E).all()):
-            raise ValueError("matrix_N_N is NaN or infinite on its diagonal or a negative; leave unscored samples out")
+        diagonal_N, values_E = self._entries(matrix_N_N)
         estimate = float(diagonal_N.mean() - values_E.mean())
         deviations = [
             clustering.spread(
@@ -93,6 +100,14 @@ class ClubBootstrap:
             )
         ]
         return Resamples(estimate, np.stack(deviations))
+
+    def _entries(self, matrix_N_N: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the diagonal and the values at the negatives."""
+        matrix = np.asarray(matrix_N_N, dtype=np.float64)
+        diagonal_N, values_E = matrix.diagonal(), matrix[self._rows_E, self._columns_E]
+        if not (np.isfinite(diagonal_N).all() and np.isfinite(values_E).all()):
+            raise ValueError("matrix_N_N is NaN or infinite on its diagonal or a negative; leave unscored samples out")
+        return diagonal_N, values_E
 
 
 class _ClusterPairs:

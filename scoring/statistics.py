@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scoring.bootstrap import ClusterBootstrap
 from scoring.resamples import ClubBootstrap, Mask, Resamples, average, club_resamples, linear_resamples
+from scoring.stratified import ComparedSamples, StratifiedClub, compare_samples
 
 __all__ = [
     "ClubBootstrap",
@@ -38,8 +39,6 @@ __all__ = [
 LEVEL = 0.95
 RELIABLE_CLUSTERS = 20
 """Below this an interval is marked unreliable: it rests on the means of few clusters being normal and of like size."""
-MINIMUM_SAMPLES = 3
-"""Samples that both methods must have scored before they are compared on a subset."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +133,13 @@ class SubsetMatrices:
     characters_N: NDArray[np.int64]
     negatives_N_N: Mask
     methods: Mapping[str, MethodMatrix]
+    folds_N: NDArray[np.int64] | None = None
+    """The fold of each sample, which CLUB is made within (see `scoring.stratified`); None for one fold."""
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """CLUB of one method less that of another, over the samples that both scored."""
+    """CLUB of one method less that of another, over the samples that both scored and that their fold can compare."""
 
     subset: str | None
     """None for the average over the subsets that have a difference."""
@@ -161,7 +162,7 @@ def paired_differences(
 
     Samples are paired, so what the methods share (hard samples, clusters, the reference) cancels. A pair with a
     difference on two subsets or more has an average too. The family of Holm's correction is all pairs and columns,
-    averages included. Where fewer than `MINIMUM_SAMPLES` samples or no negatives are left, everything is None.
+    averages included. Where fewer than three samples or no negatives are left, everything is None.
     """
     names = list(dict.fromkeys(name for subset in subsets.values() for name in subset.methods))
     columns: dict[_Pair, list[_Column]] = {pair: [] for pair in combinations(names, 2)}
@@ -206,24 +207,24 @@ def _subset_columns(
             groups.setdefault(kept_N.tobytes(), []).append((first, second))
     for content, group in groups.items():
         kept_N = np.frombuffer(content, dtype=bool)
-        negatives_N_N = subset.negatives_N_N[np.ix_(kept_N, kept_N)]
+        compared = compare_samples(kept_N, subset.negatives_N_N, weights, subset.folds_N)
+        codes = subset.personas_N[compared.chosen_N], subset.characters_N[compared.chosen_N]
         found: Sequence[Resamples | None] = [None] * len(group)
-        if kept_N.sum() >= MINIMUM_SAMPLES and negatives_N_N.sum() > 0:
-            found = _group_differences(subset, group, kept_N, ClubBootstrap(negatives_N_N, weights.take(kept_N)))
+        if compared.club is not None:
+            found = _group_differences(subset, group, compared, compared.club)
         for pair, resamples in zip(group, found, strict=True):
-            yield pair, _Column(key, resamples, subset.personas_N[kept_N], subset.characters_N[kept_N])
+            yield pair, _Column(key, resamples, *codes)
 
 
 def _group_differences(
-    subset: SubsetMatrices, group: Sequence[_Pair], kept_N: NDArray[np.bool_], club: ClubBootstrap
+    subset: SubsetMatrices, group: Sequence[_Pair], compared: ComparedSamples, club: StratifiedClub
 ) -> list[Resamples]:
     """Return CLUB(first) - CLUB(second), which is CLUB(first - second): in whichever form needs fewer products."""
-    square = np.ix_(kept_N, kept_N)
     names = {name for pair in group for name in pair}
-    matrices = {name: subset.methods[name].log_probs_N_N for name in names}
+    matrices_K_K = {name: compared.square(subset.methods[name].log_probs_N_N) for name in names}
     if len(names) > len(group):
-        return [club.resamples(matrices[first][square] - matrices[second][square]) for first, second in group]
-    resamples = {name: club.resamples(matrix[square]) for name, matrix in matrices.items()}
+        return [club.resamples(matrices_K_K[first] - matrices_K_K[second]) for first, second in group]
+    resamples = {name: club.resamples(matrix_K_K) for name, matrix_K_K in matrices_K_K.items()}
     return [resamples[first] - resamples[second] for first, second in group]
 
 
