@@ -5,7 +5,6 @@ the co-evolution of the fold has left is used as it is; trainings that it does n
 their own.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +26,6 @@ from scoring.rewards import AnswerLikelihood, answer_likelihoods
 
 PLAIN = PROMPTS_BY_REASONING[False]
 """The template of variants without reasoning."""
-_ITERATION = re.compile(r"iteration-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -121,12 +119,6 @@ def held_out(training: EstimatorTraining, number: int) -> tuple[Sample, ...]:
     return tuple(s for samples in training.data.subsets.values() for s in samples if s.sample_id in held)
 
 
-def finished_iterations(outcome: FoldOutcome) -> int:
-    """Return how many iterations the fold's models went through: fewer than were asked for where one diverged."""
-    found = _ITERATION.fullmatch(outcome.pair.policy.parent.parent.name)
-    return 0 if found is None else int(found[1])
-
-
 @dataclass(frozen=True)
 class _Work:
     loop: FoldLoop
@@ -174,7 +166,7 @@ class _Work:
             return self._rows(samples, self._written(self.outcome.cold.generator, samples, "evolve"))
 
         made = rows if reasoning else lambda: self._rows(samples)
-        for number in range(1, finished_iterations(self.outcome) + 1):
+        for number in range(1, self.outcome.iterations + 1):
             adapter = runner.imitate(f"{number}-sft", made, self.loop.settings.imitation, adapter=adapter)
         return adapter
 

@@ -58,6 +58,8 @@ class FoldOutcome:
     pair: Pair
     cold: Pair
     """As they were after the cold start."""
+    iterations: int
+    """That were finished."""
     notes: tuple[str, ...]
     """What did not go as planned."""
 
@@ -79,17 +81,18 @@ class FoldLoop:
         would leave a policy model that does not know its generator.
         """
         pair = cold = self._cold_start()
-        notes = []
+        notes, finished = [], 0
         for number in range(1, self.settings.iterations + 1):
             runner = below(self.runner, f"iteration-{number:02d}")
             try:
                 with remembering_divergence(runner.folder):
                     pair = self._iteration(runner, pair)
+                finished = number
             except TrainingDiverged as error:
                 kept = f"iteration {number - 1}" if number > 1 else "the cold start"
                 notes.append(f"iteration {number} diverged, so the adapters of {kept} are kept ({error})")
                 break
-        return FoldOutcome(pair, cold, tuple(notes))
+        return FoldOutcome(pair, cold, finished, tuple(notes))
 
     def _cold_start(self) -> Pair:
         runner, cold, settings = below(self.runner, "cold-start"), self.data.cold_start, self.settings

@@ -19,12 +19,11 @@ from corl.ablation_variants import FoldAblation
 from corl.estimator_training import TRAINING, EstimatorTraining
 from corl.phases import phase_curves, phase_records
 from recipes.ablation_report import write_ablation
-from recipes.environment import Compute, package_versions, settle_compute, stage_key
+from recipes.environment import package_versions, settle_compute, stage_key
 from recipes.prepared_estimator import PreparedEstimator, prepare_estimator, read_estimator_recipe
 from recipes.schema import CoRLEstimatorRecipe
 from recipes.stage import RunObserver, Stage, StageReport, run_stages
-from recipes.stage_estimator import training_stage
-from scoring.models.resolver import locate_model
+from recipes.stage_estimator import estimator_training, training_stage
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def run_ablation(
     store = RunStore(out)
     store.make()
     trained = training_stage(prepared.estimator, compute, store, progress)
-    training = _training(prepared.estimator, compute, store, trained, progress)
+    folder = store.make_stage_folder(trained.name, trained.key)
+    training = estimator_training(prepared.estimator, compute, folder, store.folder / "teacher", progress)
     seed = derive_seed(recipe.seed, "ablation")
     stages = {
         number: Stage(
@@ -130,24 +130,3 @@ def _evaluate(training: EstimatorTraining, number: int, folder: Path) -> StageRe
     }
     counts = {"samples": len(found.samples), **unscored}
     return StageReport(tokens=sum(part["tokens"] for part in parts), counts=counts, parts=parts)
-
-
-def _training(
-    prepared: PreparedEstimator, compute: Compute, store: RunStore, stage: Stage, progress: Progress
-) -> EstimatorTraining:
-    """Return the training that the stage does, in its folder."""
-    recipe = prepared.recipe
-    return EstimatorTraining(
-        settings=recipe.config,
-        base=locate_model(recipe.model),
-        dtype=compute.dtype,
-        device=compute.device,
-        renderer=prepared.renderer,
-        data=prepared.data,
-        n_folds=recipe.folds,
-        seed=recipe.seed,
-        folder=store.make_stage_folder(stage.name, stage.key),
-        described=recipe.model_dump(mode="json"),
-        teacher_folder=store.folder / "teacher",
-        progress=progress,
-    )

@@ -14,7 +14,7 @@ from recipes.stage import Stage, StageReport
 from scoring.estimator import copy_estimator, write_base_estimator
 from scoring.models.resolver import locate_model
 
-__all__ = ["ESTIMATOR", "adopt_estimator", "make_estimator", "training_stage"]
+__all__ = ["ESTIMATOR", "adopt_estimator", "estimator_training", "make_estimator", "training_stage"]
 
 
 def make_estimator(recipe: BaseEstimatorRecipe, templates: str | None, folder: Path) -> StageReport:
@@ -46,8 +46,17 @@ def _train(
     prepared: PreparedEstimator, compute: Compute, teacher_folder: Path, progress: Progress, folder: Path
 ) -> StageReport:
     """Train the estimator of a recipe, going on from what an interrupted run left."""
+    trained = estimator_training(prepared, compute, folder, teacher_folder, progress).run()
+    tokens = sum(phase["tokens"] for phase in trained.phases)
+    return StageReport(tokens=tokens, counts=trained.counts, parts=trained.phases)
+
+
+def estimator_training(
+    prepared: PreparedEstimator, compute: Compute, folder: Path, teacher_folder: Path, progress: Progress
+) -> EstimatorTraining:
+    """Return the training of a recipe's estimator in a folder."""
     recipe = prepared.recipe
-    trained = EstimatorTraining(
+    return EstimatorTraining(
         settings=recipe.config,
         base=locate_model(recipe.model),
         dtype=compute.dtype,
@@ -60,9 +69,7 @@ def _train(
         described=recipe.model_dump(mode="json"),
         teacher_folder=teacher_folder,
         progress=progress,
-    ).run()
-    tokens = sum(phase["tokens"] for phase in trained.phases)
-    return StageReport(tokens=tokens, counts=trained.counts, parts=trained.phases)
+    )
 
 
 def adopt_estimator(source: Path, folder: Path) -> StageReport:

@@ -17,8 +17,7 @@ from corl.ablation import (
     log_perplexity_influence,
     log_perplexity_resamples,
 )
-from corl.ablation_variants import VARIANTS, Evaluation, FoldEvaluation, finished_iterations
-from corl.estimator_loop import FoldOutcome, Pair
+from corl.ablation_variants import VARIANTS, Evaluation, FoldEvaluation
 from corl.held_out import PERPLEXITY
 from recipes.ablation_page import as_markdown
 from recipes.ablation_report import draw_curves, write_ablation
@@ -201,12 +200,6 @@ def test_copying_is_measured_where_there_is_reasoning() -> None:
     for row in found.reasoning:
         assert (row.copied_share, row.copied_share_max) == (0.25, 0.5), "one of two sequences of four words"
         assert row.shown_words == (8 + 1) / 2
-
-
-@pytest.mark.parametrize(("place", "count"), [("cold-start", 0), ("iteration-01", 1), ("iteration-12", 12)])
-def test_variants_learn_as_often_as_the_fold_did_before_it_diverged(place: str, count: int) -> None:
-    pair = Pair(Path("fold-0", place, "1", "adapter"), Path("fold-0", place, "3", "adapter"))
-    assert finished_iterations(FoldOutcome(pair, pair, ())) == count
 
 
 # What is written

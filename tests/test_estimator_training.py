@@ -99,6 +99,7 @@ def rewards_with_spread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_turn_trains_one_adapter_further_and_both_models_end_in_the_estimator(training: EstimatorTraining) -> None:
     trained = training.run()
+    assert [outcome.iterations for outcome in trained.outcomes] == [1]
     fold = training.folder / "training" / "fold-0"
     cold, turn = fold / "cold-start", fold / "iteration-01"
     assert moved(cold / "1-generator-sft", turn / PHASES[0])
@@ -185,6 +186,7 @@ def test_without_iterations_the_cold_start_is_the_estimator(training: EstimatorT
     trained = changed(training, "cold", iterations=0).run()
     (outcome,) = trained.outcomes
     assert outcome.pair == outcome.cold
+    assert outcome.iterations == 0
     assert len(trained.phases) == 2
 
 
@@ -232,6 +234,7 @@ def test_an_iteration_that_diverges_leaves_the_pair_from_before_it(
     trained = training.run()
     (outcome,) = trained.outcomes
     assert outcome.pair == outcome.cold, "the new generator does not go with the old policy model"
+    assert outcome.iterations == 0
     assert trained.estimator.description.notes == (
         "iteration 1 diverged, so the adapters of the cold start are kept (the loss is nan at step 2)",
     )

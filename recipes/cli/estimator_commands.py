@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.cli.ablation_command import ablation
+from recipes.cli.import_command import import_adapters
 
 if TYPE_CHECKING:
     from scoring.estimator import Estimator
 
 estimator_app = typer.Typer(help="Make estimators of log p(y | x, r).", no_args_is_help=True)
 estimator_app.command()(ablation)
+estimator_app.command("import")(import_adapters)
 Out = Annotated[Path, typer.Option("--out", help="Directory of the estimator.")]
 
 
