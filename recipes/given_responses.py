@@ -1,8 +1,7 @@
 """Responses made elsewhere: a JSON-lines file of `sample_id` and `response`, checked against a benchmark."""
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 
 from benchmark.errors import Mistake, UserMistakes
 from benchmark.sample import Benchmark, Sample
+from benchmark.user_lines import read_user_lines
 
 FINISH_REASONS = ("stop", "length", "prompt_too_long", None)
 KNOWN = ("sample_id", "method", "response", "reasoning", "finish_reason")
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _METHOD_NAME = re.compile(r"\w[\w .+-]{0,59}")
 
 
@@ -44,7 +43,7 @@ def read_given_responses(path: Path, benchmark: Benchmark) -> GivenResponses:
     mistakes: list[Mistake] = []
     found: dict[str, dict[str, dict[str, Any]]] = {}
     lines: dict[tuple[str, str], int] = {}
-    for number, content in _objects(path, mistakes):
+    for number, content in read_user_lines(path, mistakes):
         row = _row(content, path, number, samples, mistakes)
         if row is None:
             continue
@@ -62,30 +61,6 @@ def read_given_responses(path: Path, benchmark: Benchmark) -> GivenResponses:
     if mistakes:
         raise UserMistakes(mistakes)
     return _arranged(found, benchmark)
-
-
-def _objects(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserMistakes(
-            [Mistake(str(path), f"cannot be read: {error}", "name a JSON-lines file in UTF-8")]
-        ) from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            content = json.loads(line)
-        except ValueError as error:
-            mistakes.append(Mistake(f"{path}:{number}", f"is not valid JSON: {error}"))
-            continue
-        if not isinstance(content, dict):
-            mistakes.append(Mistake(f"{path}:{number}", "is not a JSON object", "write {...} a line"))
-        elif _HALF_CHARACTER.search(json.dumps(content, ensure_ascii=False)):
-            problem = "holds half of a character (a lone surrogate)"
-            mistakes.append(Mistake(f"{path}:{number}", problem, "cut texts between characters"))
-        else:
-            yield number, content
 
 
 def _row(

@@ -11,12 +11,13 @@ from benchmark.rows import RowReader
 from benchmark.sample import Sample
 from benchmark.seeds import derive_seed
 from benchmark.subsets import TRAIN_SPLIT
+from benchmark.user_lines import read_user_lines
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
 from rpm_methods.sft_training import train_on_rows
-from rpm_methods.teacher import recorded_file, recorded_identity, recorded_rows, teacher_of
+from rpm_methods.teacher import recorded_file, recorded_identity, teacher_of
 from rpm_methods.teacher_dialogues import DialogueTeacherSettings, drawn_samples, teacher_dialogues
 from rpm_methods.training_rows import training_rows
 from scoring.models.causal_lm import load_chat
@@ -129,8 +130,8 @@ def augmented_samples(source: str, samples: Sequence[Sample]) -> list[Sample]:
     known = {sample.sample_id for sample in samples}
     made: list[Sample] = []
     mistakes: list[Mistake] = []
-    for where, row in recorded_rows(path, mistakes):
-        reader = RowReader(row, TRAIN_SPLIT, where)
+    for number, row in read_user_lines(path, mistakes):
+        reader = RowReader(row, TRAIN_SPLIT, f"{path}:{number}")
         sample = reader.sample()
         mistakes += reader.faults
         if sample is not None and known.intersection(sample.source_sample_ids):

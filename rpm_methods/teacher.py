@@ -5,8 +5,7 @@ for it stays the same. Samples without one after all attempts are listed togethe
 those alone.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -15,13 +14,13 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import Field
 
-from benchmark.errors import Mistake, RunFailure, UserMistakes
+from benchmark.errors import RunFailure
 from benchmark.progress import Progress, SilentProgress
 from benchmark.prompts import Prompt, PromptRenderer
 from benchmark.run_store import append_jsonl, content_key, file_hash, read_appended_jsonl
 from rpm_methods.method import TrainContext
 from scoring.models.endpoint import Endpoint, EndpointSettings
-from scoring.models.endpoint_replies import Completion, has_half_character
+from scoring.models.endpoint_replies import Completion
 
 ANSWERS = "teacher_answers.jsonl"
 MINI = "mini"
@@ -160,30 +159,3 @@ def recorded_file(source: str, mini_name: str) -> Path:
 def recorded_identity(source: str | None, mini_name: str) -> str | None:
     """Return the hash of a recorded file's content; None without one."""
     return None if source is None else file_hash(recorded_file(source, mini_name))
-
-
-def recorded_rows(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (place, object) of each line of a user's JSON-lines file, recording lines that are no JSON object.
-
-    Raises:
-        UserMistakes: the file cannot be read as UTF-8.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserMistakes([Mistake(str(path), f"cannot be read: {error}", "name a UTF-8 file")]) from error
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            mistakes.append(Mistake(where, f"is not valid JSON: {error}"))
-            continue
-        if not isinstance(row, dict):
-            mistakes.append(Mistake(where, "is not a JSON object", "write {...} a line"))
-        elif has_half_character(json.dumps(row, ensure_ascii=False)):
-            mistakes.append(Mistake(where, "holds half of a character (a lone surrogate)", "write whole characters"))
-        else:
-            yield where, row

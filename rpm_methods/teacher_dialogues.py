@@ -18,8 +18,8 @@ from benchmark.prompts import Prompt
 from benchmark.run_store import write_jsonl
 from benchmark.sample import Sample
 from benchmark.seeds import derive_seed
+from benchmark.user_lines import has_half_character
 from rpm_methods.teacher import FaultyAnswer, Teacher, TeacherSettings, require_all
-from scoring.models.endpoint_replies import has_half_character
 
 DIALOGUES = "teacher_dialogues.jsonl"
 ROUNDS = 4

@@ -7,7 +7,8 @@ from benchmark.errors import Mistake, UserMistakes
 from benchmark.prompts import PromptRenderer
 from benchmark.run_store import write_jsonl
 from benchmark.sample import Sample
-from rpm_methods.teacher import FaultyAnswer, Teacher, recorded_file, recorded_rows, require_all
+from benchmark.user_lines import read_user_lines
+from rpm_methods.teacher import FaultyAnswer, Teacher, recorded_file, require_all
 from scoring.text_rewards import ReasoningFormat, features_part, reasoning_format
 
 TEMPLATE = "reasoning_with_reference"
@@ -32,7 +33,8 @@ def recorded_reasoning(source: str, samples: Sequence[Sample]) -> dict[str, str]
         raise UserMistakes([Mistake("reasoning", str(error))]) from error
     mistakes: list[Mistake] = []
     traces: dict[str, str] = {}
-    for where, row in recorded_rows(path, mistakes):
+    for number, row in read_user_lines(path, mistakes):
+        where = f"{path}:{number}"
         faults = [
             Mistake(f"{where}: {key}", "is missing, empty or no text") for key in FIELDS if not _is_text(row, key)
         ]

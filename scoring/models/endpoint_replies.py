@@ -8,8 +8,9 @@ from typing import Literal
 
 import httpx
 
+from benchmark.user_lines import has_half_character
+
 MESSAGE_LENGTH = 300
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,6 @@ def read_completion(response: httpx.Response) -> Completion | Failure:
         usage.get(key) if isinstance(usage, dict) else None for key in ("prompt_tokens", "completion_tokens")
     )
     return Completion(text, finish_reason, prompt_tokens, completion_tokens)
-
-
-def has_half_character(text: str) -> bool:
-    """Tell whether a text holds a lone surrogate, which no file in UTF-8 can hold."""
-    return _HALF_CHARACTER.search(text) is not None
 
 
 def read_message(response: httpx.Response, secret: str | None) -> str:
