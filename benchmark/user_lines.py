@@ -12,7 +12,7 @@ _HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
 def read_user_lines(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) of each line of a JSON-lines file; lines that are no whole object are recorded.
+    """Yield (line number, object) of each line of a JSON-lines file, recording lines that are no whole JSON object.
 
     Lines end at a line feed alone; empty ones are passed over.
 

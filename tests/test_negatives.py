@@ -35,6 +35,7 @@ def mask(samples: Sequence[Sample], pairs: str = "auto", seed: int = 42) -> np.n
 def test_a_small_subset_takes_every_off_diagonal_pair(count: int) -> None:
     negatives = choose_negatives(distinct(count), pairs="auto", seed=42)
     assert negatives.label == "off_diagonal"
+    assert negatives.folds_N is None
     assert (negatives.mask_N_N == ~np.eye(count, dtype=bool)).all()
     assert negatives.wanted_N_N.all()
 
@@ -85,6 +86,8 @@ def test_with_folds_the_negatives_are_all_others_of_the_own_fold(count: int, pai
     folds = [k % 3 % 2 for k in range(count)]  # the first fold is twice as large
     negatives = choose_negatives(distinct(count), pairs=pairs, seed=42, folds=folds)  # type: ignore[arg-type]
     assert negatives.label == "off_diagonal_in_fold"
+    assert negatives.folds_N is not None
+    assert negatives.folds_N.tolist() == folds
     for i, j in np.ndindex(count, count):
         assert negatives.mask_N_N[i, j] == (i != j and folds[i] == folds[j])
 
@@ -93,6 +96,8 @@ def test_drawn_negatives_never_cross_folds_and_a_small_fold_gives_all_it_has() -
     folds = np.array([0] * 200 + [1] * 90 + [2] * 10)
     negatives = choose_negatives(distinct(300), pairs="auto", seed=42, folds=folds.tolist())
     assert negatives.label == "sampled_64_in_fold"
+    assert negatives.folds_N is not None
+    assert negatives.folds_N.tolist() == folds.tolist()
     assert not negatives.mask_N_N[folds[:, None] != folds[None, :]].any()
     assert not negatives.mask_N_N.diagonal().any()
     assert negatives.mask_N_N.sum(axis=1).tolist() == [64] * 290 + [9] * 10

@@ -183,7 +183,7 @@ def test_scores_take_negatives_of_the_own_fold_alone_and_say_so(place: Workplace
     sums_N_N = block(place.out, "echo", "id").sums_N_N
     assert found["id"]["n_pairs"] == mask_N_N.sum() == 12
     assert found["id"]["model_mi"] == pytest.approx(sums_N_N.diagonal().mean() - sums_N_N[mask_N_N].mean())
-    assert found["korean"]["n_pairs"] == 6
+    assert [found["korean"][name] for name in ("n_pairs", "n_samples", "n_unscored")] == [6, 3, 1]
     assert stage(place.out, "likelihoods")["counts"]["rows_without_negatives"] == 1
     assert read_scores(place.out, "baseline_emi")
 

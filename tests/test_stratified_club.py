@@ -1,7 +1,9 @@
 """CLUB under a cross-fitted estimator: fold by fold, weighed by samples, so that the folds' levels cancel."""
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +11,17 @@ import scipy.sparse
 from conftest import make_sample
 from numpy.typing import NDArray
 
-from benchmark import AgentCharacter, Sample
+from benchmark import AgentCharacter, PromptRenderer, Sample
+from recipes.schema import ScoringSettings
+from recipes.stage_likelihoods import BLOCKS
+from recipes.stage_scores import ScoredMethod, ScoreStage
+from scoring.block_files import save_block
 from scoring.bootstrap import ClusterBootstrap, SubsetWeights
 from scoring.club import club_estimate
 from scoring.clusters import SampleClusters
+from scoring.estimator_description import Estimator, EstimatorDescription, FoldDescription
 from scoring.negatives import choose_negatives
+from scoring.pair_matrix import PairBlock
 from scoring.remi import RemiEstimate, SubsetRemi, estimate_remid
 from scoring.resamples import ClubBootstrap
 from scoring.statistics import (
@@ -178,6 +186,12 @@ def test_samples_of_a_fold_with_nothing_to_compare_leave(folds: list[int], kept:
     assert compared.n_pairs == in_fold(folds_N)[np.ix_(found, found)].sum()
 
 
+def test_a_sample_alone_in_its_fold_leaves_even_where_the_diagonal_counts_as_negative() -> None:
+    folds = np.array([0, 0, 0, 1])
+    found = comparable_samples(np.ones(4, dtype=bool), in_fold(folds) | np.eye(4, dtype=bool), folds)
+    assert found.tolist() == [True, True, True, False]
+
+
 def test_samples_that_leave_leave_both_terms_and_are_counted() -> None:
     """Of folds of 3, 3 and 1 one of the second is unscored, and the third has nothing to compare: 5 of 7 remain."""
     folds = np.array([0, 1, 0, 1, 1, 2, 1])
@@ -303,6 +317,30 @@ def test_a_difference_is_that_of_the_methods_remi_over_the_same_samples(
 def test_a_difference_without_three_samples_that_remain_is_none() -> None:
     found, _ = two_methods(np.array([0, 0, 1, 1]), [3])
     assert (found.difference, found.interval, found.p_value, found.n_samples) == (None, None, None, 2)
+
+
+def score_by_hand(folder: Path, rows: Sequence[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the scores of two methods under an estimator of two folds: two tokens a response, log p by hand."""
+    folds = tuple(FoldDescription((), (), generator_hash="", policy_hash="") for _ in range(2))
+    description = EstimatorDescription("corl", "tiny", "", reasoning=True, folds=folds)
+    assignments = {row.sample_id: int(fold) for row, fold in zip(rows, FOLDS, strict=True)}
+    estimator = Estimator(folder, description, PromptRenderer(), assignments)
+    monkeypatch.setattr("recipes.stage_scores.read_estimator", lambda _: estimator)
+    for name, factor in {"(golden)": 2, "one": 4, "other": 10}.items():
+        block = PairBlock(factor * MATRIX, np.full((5, 5), 2), (np.zeros(2),) * 5)
+        save_block(folder / name / "block.npz", block)
+    (folder / BLOCKS).write_text(json.dumps({name: {"id": name} for name in ("(golden)", "one", "other")}))
+    methods = [ScoredMethod(None, name, name) for name in ("one", "other")]
+    ScoreStage(folder, folder, folder, methods, {"id": rows}, ScoringSettings(resamples=100), seed=1)(folder)
+
+
+def test_the_files_of_scores_hold_what_is_weighed_by_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score_by_hand(tmp_path, samples(5), monkeypatch)
+    remi, differences = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("remi", "differences"))
+    found = {row["method"]: row for row in remi if row["unit"] == "nats_per_token"}
+    assert [found["one"][name] for name in ("reference_mi", "model_mi")] == pytest.approx([BY_HAND, 2 * BY_HAND])
+    assert [found[name]["remi"] for name in ("one", "other")] == pytest.approx([BY_HAND, 4 * BY_HAND])
+    assert [row["difference"] for row in differences] == pytest.approx([-3 * BY_HAND, -6 * BY_HAND])
 
 
 # What is refused
