@@ -14,7 +14,7 @@ from corl.cold_start import ColdStart, cold_start
 from corl.estimator_loop import FoldData, FoldLoop, FoldOutcome, reasoning_settings
 from corl.folds import Folds, make_folds
 from corl.held_out import held_out_samples
-from corl.phases import PhaseRunner, phase_curves, phase_records
+from corl.phases import PhaseRunner, phase_curves, phase_records, total_counts
 from corl.settings import EstimatorSettings
 from rpm_methods.method import TrainContext
 from rpm_methods.reasoning_source import collect_traces
@@ -101,9 +101,10 @@ class EstimatorTraining:
             "folds": len(outcomes),
             "cold_start_samples": len(cold.samples),
             "echoing_traces_left_out": len(cold.echoes),
-            "folds_that_diverged": sum(bool(outcome.notes) for outcome in outcomes),
+            "folds_that_diverged": sum(outcome.iterations < self.settings.iterations for outcome in outcomes),
         }
-        return TrainedEstimator(estimator, phase_records(training), counts, outcomes)
+        phases = phase_records(training)
+        return TrainedEstimator(estimator, phases, counts | total_counts(phases), outcomes)
 
     @cached_property
     def folds(self) -> Folds | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pydantic import Field, field_validator
 
 from benchmark.run_store import disk_errors
-from corl.phases import PhaseRunner, phase_records
+from corl.phases import PhaseRunner, phase_records, total_counts
 from corl.settings import CoEvolutionSettings, ReasoningReward
 from corl.thinking_loop import ThinkingLoop
 from corl.thinking_prompts import TEMPLATE
@@ -84,10 +84,12 @@ class CoEvolvedReasoning:
         with disk_errors(context.folder):
             shutil.rmtree(context.folder / ADAPTER, ignore_errors=True)
             shutil.copytree(outcome.adapter, context.folder / ADAPTER)
+        phases = phase_records(context.folder)
+        counts = {"iterations": outcome.iterations, "diverged": int(outcome.diverged), **outcome.counts}
         return trained_artifact(
             self.spec,
             context,
             template=TEMPLATE,
-            training_tokens=sum(phase["tokens"] for phase in phase_records(context.folder)),
-            training_counts={"iterations": outcome.iterations, "diverged": int(outcome.diverged), **outcome.counts},
+            training_tokens=sum(phase["tokens"] for phase in phases),
+            training_counts={**counts, **total_counts(phases)},
         )

@@ -4,7 +4,7 @@ All phases of a model train one and the same LoRA adapter further; none stacks a
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.checkpoints import CHECKPOINTS, remove_checkpoints
 from rpm_methods.lineage import ADAPTER
 from rpm_methods.method import TrainContext
-from rpm_methods.rollout_training import RolloutSettings, RolloutTask, train_on_rollouts
+from rpm_methods.rollout_training import RolloutSettings, RolloutTask, train_on_rollouts, training_counts
 from rpm_methods.sft_training import train_on_rows
 from rpm_methods.training_rows import TrainingRow
 from rpm_methods.training_watch import TrainingDiverged
@@ -57,7 +57,7 @@ class PhaseRunner:
     ) -> Path:
         """Train on given answers and return the adapter; `rows` are asked for if the phase is not finished."""
         settings = settings.model_copy(update={"lora": dict(self.lora)})
-        return self._run(name, adapter, {}, 1, lambda context: train_on_rows(rows(), settings, context))
+        return self._run(name, adapter, {}, 1, lambda context: {"tokens": train_on_rows(rows(), settings, context)})
 
     def reinforce(
         self,
@@ -76,8 +76,9 @@ class PhaseRunner:
         """
         settings = settings.model_copy(update={"lora": {**self.lora, "lora_dropout": 0.0}})
 
-        def train(context: TrainContext) -> int:
-            return train_on_rollouts(task(), settings, context).tokens
+        def train(context: TrainContext) -> dict[str, int]:
+            trained = train_on_rollouts(task(), settings, context)
+            return {"tokens": trained.tokens, **training_counts(trained)}
 
         return self._run(name, adapter, beside or {}, new_tokens, train)
 
@@ -87,14 +88,13 @@ class PhaseRunner:
         adapter: Path | None,
         beside: Mapping[str, Path],
         new_tokens: int,
-        train: Callable[[TrainContext], int],
+        train: Callable[[TrainContext], dict[str, int]],
     ) -> Path:
         folder = self.folder / name
         if not (folder / FINISHED).is_file():
             start = time.perf_counter()
-            tokens = train(self._context(name, adapter, beside, new_tokens))
-            seconds = round(time.perf_counter() - start, 3)
-            write_json(folder / FINISHED, {"seconds": seconds, "tokens": tokens})
+            counts = train(self._context(name, adapter, beside, new_tokens))
+            write_json(folder / FINISHED, {"seconds": round(time.perf_counter() - start, 3), **counts})
         remove_checkpoints(folder / CHECKPOINTS)
         return folder / ADAPTER
 
@@ -144,6 +144,12 @@ def phase_records(folder: Path) -> list[dict[str, Any]]:
     return [
         {"place": str(path.parent.relative_to(folder)), **read_json(path)} for path in sorted(folder.rglob(FINISHED))
     ]
+
+
+def total_counts(phases: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the steps of reinforcement learning of all phases, and those in which no group's rewards differed."""
+    names = ("steps", "steps_without_spread")
+    return {name: sum(phase.get(name, 0) for phase in phases) for name in names}
 
 
 def phase_curves(folder: Path) -> list[dict[str, Any]]:

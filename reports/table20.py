@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,9 +147,19 @@ def _notes(scores: list[dict[str, Any]], manifest: dict[str, Any]) -> list[str]:
             notes.append(_reasoning_note(stage["counts"]))
         elif kind == "responses":
             notes += _answer_notes(method, stage["counts"])
-        elif kind == "policy" and stage["counts"].get("steps_without_spread"):
-            flat, steps = stage["counts"]["steps_without_spread"], stage["counts"]["steps"]
-            notes.append(f"Training of {method} learned nothing in {flat} of {steps} steps: all rewards were the same.")
+        elif kind in ("policy", "estimator"):
+            notes += _training_notes(method or "the estimator", stage["counts"])
+    return notes
+
+
+def _training_notes(name: str, counts: Mapping[str, int]) -> list[str]:
+    """Say where a training learned nothing, or ended before its time."""
+    notes = []
+    if flat := counts.get("steps_without_spread"):
+        of = f"{flat} of {counts['steps']} steps"
+        notes.append(f"Training of {name} learned nothing in {of}: all rewards were the same.")
+    if counts.get("diverged"):
+        notes.append(f"Training of {name} diverged; its adapter is that of iteration {counts['iterations']}.")
     return notes
 
 

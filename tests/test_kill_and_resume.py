@@ -40,6 +40,18 @@ compute: {{device: cpu, dtype: float32, threads: 1}}
 """
 TRAINING = "training: {max_steps: 15, learning_rate: 1e-3, save_steps: 3, per_device_train_batch_size: 1}"
 ROLLOUTS = "training: {max_steps: 3, learning_rate: 1e-3, save_steps: 1, num_generations: 4}"
+PHASES = (
+    "max_reasoning_tokens: 8, max_response_tokens: 6, "
+    f"reasoning_rl: {{{ROLLOUTS}}}, imitation: {{{TRAINING}}}, response_rl: {{{ROLLOUTS}}}"
+)
+ESTIMATOR_RECIPE = f"""kind: estimator
+estimator: corl
+model: MODEL
+benchmark: {{source: mini, train_samples: 8}}
+fit_on: [german, film]
+folds: 2
+config: {{template: reasoning_features, iterations: 1, samples: 6, cold_start: {{{TRAINING}}}, {PHASES}}}
+"""
 METHODS = {
     "icl": "config: {examples: 1}",
     "sft": f"config: {{{TRAINING}}}",
@@ -48,9 +60,10 @@ METHODS = {
     "grpo": f"config: {{{ROLLOUTS}}}",
     "thinking_sft": f"config: {{{TRAINING}}}",
     "thinking_rl": f"config: {{{ROLLOUTS}}}",
+    "corl": f"config: {{iterations: 1, {PHASES}}}",
 }
 """What the recipe of each method says beside its name."""
-KILLS = {"policy": 4, "responses": 2, "likelihoods": 2, "scores": 1, "bounds": 1}
+KILLS = {"policy": 3, "responses": 2, "estimator": 2, "likelihoods": 1, "scores": 1, "bounds": 1}
 """How often each kind of stage is killed; in several of a kind, where it has several."""
 Moment = tuple[str, float]
 """A stage, and the seconds to wait from when it is named."""
@@ -63,7 +76,7 @@ Train = Callable[..., Path]
 def write_recipes(folder: Path, model: Path, embedding: Path) -> None:
     folder.mkdir()
     (folder / "_base.yaml").write_text(BASE.format(model=model, embedding=embedding))
-    (folder / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {model}\n")
+    (folder / "estimator.yaml").write_text(ESTIMATOR_RECIPE.replace("MODEL", str(model)))
     for name, settings in METHODS.items():
         (folder / f"{name}.yaml").write_text(f"kind: method\nextends: _base\nmethod: {name}\n{settings}\n")
 
@@ -131,8 +144,8 @@ def test_a_run_killed_at_ten_random_moments_ends_in_the_same_files(
     assert len({stage for run in runs for word, stage in run if word == "resumed"}) >= 4, runs
     made = [path for folder in ("tables", "scores", "responses") for path in (straight / folder).iterdir()]
     assert len(made) >= 9 + len(METHODS)
-    for path in made:
-        assert (killed / path.parent.name / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in (*made, straight / "reasoning.jsonl", straight / "training" / "README.md"):
+        assert (killed / path.relative_to(straight)).read_bytes() == path.read_bytes(), path.name
 
 
 @pytest.fixture

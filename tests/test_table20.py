@@ -31,6 +31,8 @@ MANIFEST: dict[str, Any] = {
         {"name": "policy/sft", "counts": {"training_samples": 4}},
         {"name": "policy/grpo", "counts": {"steps": 5, "steps_without_spread": 2}},
         {"name": "policy/rl", "counts": {"steps": 5, "steps_without_spread": 0}},
+        {"name": "policy/corl", "counts": {"steps": 4, "steps_without_spread": 0, "iterations": 1, "diverged": 1}},
+        {"name": "estimator", "counts": {"folds": 2, "steps": 8, "steps_without_spread": 3}},
         {"name": "responses/icl", "counts": {"samples": 9, "cut_by_length": 4, "empty": 1, "malformed": 3}},
     ],
 }
@@ -73,6 +75,8 @@ def test_notes_carry_the_caution_the_estimator_and_every_count() -> None:
         "empty (scored as the end-of-turn token alone): 1 of 9",
         "between their tags; the whole text is scored): 3 of 9",
         "Training of grpo learned nothing in 2 of 5 steps",
+        "Training of the estimator learned nothing in 3 of 8 steps",
+        "Training of corl diverged; its adapter is that of iteration 1.",
         "Samples a subset: 2 to 3",
     ):
         assert part in text
