@@ -29,6 +29,8 @@ from scoring.models.resolver import ModelLocation
 
 FINISHED = "phase.json"
 DIVERGED = "diverged.json"
+TIMES = ("step_time", "train_runtime", "train_tokens_per_second", "train_samples_per_second", "train_steps_per_second")
+"""What a log says of how long training took."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,12 @@ def total_counts(phases: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def phase_curves(folder: Path) -> list[dict[str, Any]]:
-    """Return the logged steps of all phases below a folder, in the order of their places."""
+    """Return the logged steps of all phases below a folder, in the order of their places, without their times.
+
+    So they are the same whether a training was interrupted or not.
+    """
     return [
-        {"place": str(path.parent.relative_to(folder)), **row}
+        {"place": str(path.parent.relative_to(folder)), **{key: row[key] for key in sorted(row) if key not in TIMES}}
         for path in sorted(folder.rglob(TRAINING_LOG))
         for row in read_json(path)
         if "loss" in row

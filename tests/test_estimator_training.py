@@ -191,15 +191,14 @@ def test_without_iterations_the_cold_start_is_the_estimator(training: EstimatorT
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(6))
 def test_interrupted_anywhere_and_resumed_equals_uninterrupted(
     training: EstimatorTraining, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Interrupt before the n-th file of an adapter or of reasoning is kept."""
-    held_out = {"samples": 2, "every": 1}
-    straight = changed(training, "straight", held_out=held_out)
+    straight = changed(training, "straight")
     straight.run()
-    broken = changed(training, "broken", held_out=held_out)
+    broken = changed(training, "broken")
     left = [number]
 
     def interrupting(real: Any) -> Any:  # noqa: ANN401
@@ -304,7 +303,7 @@ def test_a_cut_or_unmarked_reasoning_is_shown_to_the_policy_model_as_it_is(train
     sample = next(s for s in whole.data.subsets["german"] if s.sample_id == example["sample_id"])
     written = json.loads(line)["written"][sample.content_hash]["text"].strip()
     assert written
-    assert f'{written[-5:]}\n"""\n' in example["prompt_end"]
+    assert f'{written[-5:]}\n"""' in example["prompt_end"]
 
 
 @pytest.mark.slow
