@@ -7,6 +7,7 @@ their own.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from benchmark.prompts import Prompt
@@ -21,7 +22,7 @@ from scoring.estimator_description import PROMPTS_BY_REASONING
 from scoring.likelihood import LikelihoodScorer, encode_response
 from scoring.models.causal_lm import load_causal_lm
 from scoring.models.memory import release_memory
-from scoring.reasoning import Reasoning, ReasoningCache, cached_reasonings, write_reasonings
+from scoring.reasoning import Reasoning, ReasoningCache, read_or_write_reasonings
 from scoring.rewards import AnswerLikelihood, answer_likelihoods
 
 PLAIN = PROMPTS_BY_REASONING[False]
@@ -179,12 +180,9 @@ class _Work:
         """Return a generator's reasoning from the cache, which is named by the generator's place in the training."""
         runner, settings = self.runner, reasoning_settings(self.loop.settings)
         cache = ReasoningCache(runner.folder / "reasoning" / f"{generator.parent.parent.name}-{what}.jsonl")
-        found = cached_reasonings(samples, runner.renderer, settings, cache)
-        if found is None:
-            lm = load_causal_lm(runner.base, dtype=runner.dtype, device=runner.device, adapters=[generator])
-            with runner.progress.task(f"reasoning of {generator.parent.parent.name}", len(samples)) as advance:
-                found = write_reasonings(lm, samples, runner.renderer, settings, cache, advance)
-        return found
+        load = partial(load_causal_lm, runner.base, dtype=runner.dtype, device=runner.device, adapters=[generator])
+        with runner.progress.task(f"reasoning of {generator.parent.parent.name}", len(samples)) as advance:
+            return read_or_write_reasonings(load, samples, runner.renderer, settings, cache, advance)
 
     def _likelihoods(
         self, name: str, policy: Path | None, prompts: Sequence[Prompt]

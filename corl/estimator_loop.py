@@ -6,6 +6,7 @@ writes reasoning for all samples; the policy model learns the golden responses b
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmark.progress import SilentProgress
@@ -23,7 +24,7 @@ from rpm_methods.training_watch import TrainingDiverged
 from scoring.estimator import ReasoningSettings
 from scoring.models.causal_lm import CausalLM, load_causal_lm
 from scoring.models.chat import ChatTokenizer
-from scoring.reasoning import ReasoningCache, cached_reasonings, write_reasonings
+from scoring.reasoning import ReasoningCache, read_or_write_reasonings, write_reasonings
 from scoring.reasoning_text import ReasoningReader, reasoning_reader
 
 POLICY = "policy_with_reasoning"
@@ -178,11 +179,9 @@ class FoldLoop:
         """Return what the policy model is shown for every sample of the fold, held-out ones too."""
         samples = list(dict.fromkeys([*self.data.evolve, *self.data.held_out]))
         cache = ReasoningCache(runner.folder / "reasoning.jsonl")
-        found = cached_reasonings(samples, runner.renderer, self._reasoning, cache)
-        if found is None:
-            lm = load_causal_lm(runner.base, dtype=runner.dtype, device=runner.device, adapters=[generator])
-            with runner.progress.task("reasoning", len(samples)) as advance:
-                found = write_reasonings(lm, samples, runner.renderer, self._reasoning, cache, advance)
+        load = partial(load_causal_lm, runner.base, dtype=runner.dtype, device=runner.device, adapters=[generator])
+        with runner.progress.task("reasoning", len(samples)) as advance:
+            found = read_or_write_reasonings(load, samples, runner.renderer, self._reasoning, cache, advance)
         return {one.sample_id: one.shown for one in found}
 
     @property

@@ -1,8 +1,8 @@
 """Folds for cross-fitting the estimator: what shares a persona, a character or a source dialogue stays together.
 
 The paper fits its estimator on the splits that it then scores. With folds each sample is scored by an estimator that
-was not trained on it: samples are joined into connected components, and components are dealt out so that every fold gets
-its share of every subset.
+was not trained on it: samples are joined into connected components, and these are dealt out so that every fold gets its
+share of every subset.
 """
 
 import random

@@ -15,9 +15,9 @@ from recipes.environment import Compute, package_versions
 from recipes.stage import StageReport
 from recipes.stage_estimator import ESTIMATOR
 from scoring.estimator import Estimator, read_estimator
-from scoring.models.causal_lm import load_causal_lm
+from scoring.models.causal_lm import CausalLM, load_causal_lm
 from scoring.models.memory import release_memory
-from scoring.reasoning import Reasoning, ReasoningCache, cached_reasonings, reasoning_counts, write_reasonings
+from scoring.reasoning import Reasoning, ReasoningCache, read_or_write_reasonings, reasoning_counts
 
 REASONING = "reasoning.jsonl"
 CACHES = "caches.json"
@@ -64,18 +64,16 @@ class ReasoningStage:
     def _fold(
         self, estimator: Estimator, fold: int, samples: Sequence[Sample], cache: ReasoningCache, advance: Advance
     ) -> list[Reasoning]:
+        def load() -> CausalLM:
+            return load_causal_lm(
+                estimator.base_location(),
+                dtype=self.compute.dtype,
+                device=self.compute.device,
+                adapters=estimator.adapters(fold, "generator"),
+            )
+
         settings = estimator.reasoning_settings
-        known = cached_reasonings(samples, estimator.renderer, settings, cache)
-        if known is not None:
-            advance(len(known))
-            return known
-        lm = load_causal_lm(
-            estimator.base_location(),
-            dtype=self.compute.dtype,
-            device=self.compute.device,
-            adapters=estimator.adapters(fold, "generator"),
-        )
-        return write_reasonings(lm, samples, estimator.renderer, settings, cache, advance)
+        return read_or_write_reasonings(load, samples, estimator.renderer, settings, cache, advance)
 
 
 def _row(found: Reasoning, fold: int) -> dict[str, object]:

@@ -3,7 +3,7 @@
 It serves training, with a generator in memory, and scoring, with one from an estimator's directory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -107,6 +107,22 @@ def cached_reasonings(
     if any(sample.content_hash not in written for sample in samples):
         return None
     return _readings(samples, renderer, settings, written)
+
+
+def read_or_write_reasonings(
+    load: Callable[[], CausalLM],
+    samples: Sequence[Sample],
+    renderer: PromptRenderer,
+    settings: ReasoningSettings,
+    cache: ReasoningCache,
+    advance: Advance,
+) -> list[Reasoning]:
+    """Return the reasoning of each sample; the generator is loaded only where the cache lacks some of it."""
+    known = cached_reasonings(samples, renderer, settings, cache)
+    if known is None:
+        return write_reasonings(load(), samples, renderer, settings, cache, advance)
+    advance(len(known))
+    return known
 
 
 def reasoning_counts(reasonings: Sequence[Reasoning]) -> dict[str, int]:
