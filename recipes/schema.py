@@ -148,6 +148,12 @@ class CoRLEstimatorRecipe(EstimatorRecipe):
             raise ValueError("training samples are never scored, so there is nothing to make folds of; set folds: null")
         return self
 
+    @model_validator(mode="after")
+    def _measured_where_held_out(self) -> "CoRLEstimatorRecipe":
+        if self.folds is None and "held_out" in self.config.model_fields_set:
+            raise ValueError("without folds nothing is held out: leave config.held_out out, or set folds")
+        return self
+
 
 class ComparisonRecipe(Section):
     """Several recipes under one name."""

@@ -17,10 +17,9 @@ from scoring.divergence import representation_jsd
 from scoring.divergence_influence import jsd_influence
 from scoring.pair_matrix import PairBlock
 from scoring.resamples import Resamples, linear_resamples
+from scoring.stratified import MINIMUM_SAMPLES
 
 HHatRule = Literal["max", "q95"]
-MINIMUM_SAMPLES = 3
-"""Below this no term is estimated."""
 SMALLEST_ROOTED = 1e-6
 """Below this a divergence is zero but for rounding."""
 

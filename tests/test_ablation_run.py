@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -100,6 +100,10 @@ def ablate(prepared: PreparedAblation, out: Path) -> list[str]:
     return told
 
 
+def must_not_run(*arguments: object, **named: object) -> NoReturn:
+    raise AssertionError("computed again")
+
+
 def contents(out: Path) -> dict[str, bytes]:
     return {name: (out / name).read_bytes() for name in WRITTEN}
 
@@ -130,10 +134,10 @@ def test_a_second_call_computes_nothing_and_writes_the_same(
     finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(finished.out)
-    for name in ("phases.train_on_rows", "phases.train_on_rollouts"):
-        monkeypatch.setattr(f"corl.{name}", None)
-    for name in ("ablation_variants", "estimator_loop"):
-        monkeypatch.setattr(f"corl.{name}.load_causal_lm", None)
+    trained = ("phases.train_on_rows", "phases.train_on_rollouts")
+    loaded = ("ablation_variants.load_causal_lm", "estimator_loop.load_causal_lm")
+    for name in (*trained, *loaded):
+        monkeypatch.setattr(f"corl.{name}", must_not_run)
     told = ablate(prepare_ablation(str(finished.recipe), [], ()), finished.out)
     assert [line.split()[0] for line in told] == ["reused", "reused"]
     assert contents(finished.out) == before

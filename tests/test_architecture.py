@@ -44,6 +44,7 @@ TORCHLESS = (
     "scoring.resamples",
     "scoring.script_coverage",
     "scoring.statistics",
+    "scoring.stratified",
     "scoring.text_rewards",
     "recipes.cli.app",
 )

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from test_command_line import invoke
 from test_estimator_training import SETTINGS
 
 from benchmark import Benchmark
+from recipes.schema import CoRLEstimatorRecipe
 
 Shown = pytest.CaptureFixture[str]
 
@@ -103,6 +105,14 @@ def test_a_setting_that_cannot_be_is_a_mistake(
     code = invoke(monkeypatch, "estimator", "train", str(recipe), "--out", str(tmp_path / "o"), "--set", override)
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+def test_held_out_perplexity_is_not_asked_for_where_nothing_is_held_out() -> None:
+    config = {"reasoning": "mini", "held_out": {"samples": 4}}
+    recipe = {"kind": "estimator", "estimator": "corl", "model": "smollm2-135m", "config": config}
+    assert CoRLEstimatorRecipe.model_validate(recipe).config.held_out.samples == 4
+    with pytest.raises(ValidationError, match="without folds nothing is held out"):
+        CoRLEstimatorRecipe.model_validate({**recipe, "folds": None})
 
 
 def test_only_an_estimator_that_is_trained_can_be_trained(

@@ -107,7 +107,8 @@ def draw_moments(seconds: dict[str, float], generator: random.Random) -> list[Mo
         generator.shuffle(names)
         chosen += [names[place % len(names)] for place in range(count)]
     ordered = sorted(chosen, key=list(seconds).index)
-    return [(name, generator.uniform(0.0, 0.9) * seconds[name]) for name in ordered]
+    # A stage that is struck twice goes on where it was: both waits together are to end before the stage does.
+    return [(name, generator.uniform(0.0, 0.8) * seconds[name] / chosen.count(name)) for name in ordered]
 
 
 def kill(process: subprocess.Popen[str], moment: Moment) -> list[Event]:
