@@ -13,7 +13,7 @@ from recipes.prepared_estimator import PreparedEstimator, prepare_estimator, rea
 from recipes.publishing import publish_training
 from recipes.stage import RunObserver, StageRecord, run_stages
 from recipes.stage_estimator import ESTIMATOR, training_stage
-from reports.training_curves import write_training_report
+from reports.training.page import write_training_report
 from scoring.estimator import Estimator, copy_estimator, read_estimator
 
 

@@ -13,8 +13,8 @@ from recipes.publishing import publish, publish_scores, publish_training
 from recipes.stage import RunObserver, StageRecord, run_stages
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_responses import RESPONSES
-from reports.table20 import write_table20
-from reports.training_curves import write_training_report
+from reports.tables.table20 import write_table20
+from reports.training.page import write_training_report
 from scoring.estimator import read_estimator
 
 

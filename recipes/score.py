@@ -18,7 +18,7 @@ from recipes.stage import RunObserver, run_stages
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_scores import ScoredMethod
 from recipes.subset_pairs import check_arithmetic
-from reports.table20 import write_table20
+from reports.tables.table20 import write_table20
 from scoring.estimator import read_estimator
 from scoring.models.resolver import check_model
 

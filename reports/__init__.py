@@ -1,5 +1,5 @@
 """From a run directory to tables; nothing in here needs torch."""
 
-from reports.table20 import write_table20
+from reports.tables.table20 import write_table20
 
 __all__ = ["write_table20"]

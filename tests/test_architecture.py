@@ -23,7 +23,7 @@ TORCHLESS = (
     "benchmark.run_store",
     "benchmark.statistics",
     "reports",
-    "reports.table20",
+    "reports.tables.table20",
     "reports.validation",
     "scoring",
     "scoring.block_files",

@@ -12,12 +12,12 @@ import pytest
 from matplotlib.axes import Axes
 
 from benchmark.errors import RunFailure
-from reports.phase_guards import warnings
-from reports.phase_panels import draw_phases, phase_panels, phases_note, stretches
-from reports.phase_section import phase_section
-from reports.phased_training import Phase, PhasedTraining, PhasePlace, phase_place
-from reports.training_curves import write_training_report
-from reports.training_figure import Stretch, label_rows
+from reports.training.page import write_training_report
+from reports.training.panels import Stretch, label_rows
+from reports.training.phase_figure import draw_phases, phase_panels, phases_note, stretches
+from reports.training.phase_guards import warnings
+from reports.training.phase_section import phase_section
+from reports.training.phased_training import Phase, PhasedTraining, PhasePlace, phase_place
 
 COLD, GENERATOR, IMITATION, POLICY = (
     PhasePlace(0, 0, 1, "generator", "sft"),

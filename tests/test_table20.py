@@ -5,7 +5,7 @@ import io
 from typing import Any
 
 from benchmark.subsets import SUBSETS
-from reports.table20 import as_csv, as_latex, as_markdown, build_table20
+from reports.tables.table20 import as_csv, as_latex, as_markdown, build_table20
 
 
 def row(method: str, subset: str, remi: float | None, **changes: object) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.image import imread
 
 from benchmark.errors import RunFailure
-from reports.trained_method import TrainedMethod, draw_curves
-from reports.training_curves import as_markdown, write_training_report
-from reports.training_figure import FEW_STEPS
-from reports.training_log import build_panels
-from reports.training_markdown import LONGEST_TEXT
+from reports.training.log import build_panels
+from reports.training.markdown import LONGEST_TEXT
+from reports.training.page import as_markdown, write_training_report
+from reports.training.panels import FEW_STEPS
+from reports.training.trained_method import TrainedMethod, draw_curves
 
 PREFLIGHT: dict[str, Any] = {
     "rows": 16,

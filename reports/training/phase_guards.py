@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from statistics import fmean
 
-from reports.phased_training import Phase
-from reports.training_markdown import number
+from reports.training.markdown import number
+from reports.training.phased_training import Phase
 
 COPIED_MAX = "guards/copied_share_max"
 CORRELATION = "guards/length_reward_correlation"

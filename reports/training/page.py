@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmark.run_store import read_json, write_text
-from reports.phase_panels import draw_phases
-from reports.phase_section import phase_section
-from reports.phased_training import Phase, PhasedTraining, phase_place, read_phase
-from reports.trained_method import TrainedMethod, draw_curves, method_section, read_method
-from reports.training_figure import write_figure
-from reports.training_log import LOG
+from reports.training.log import LOG
+from reports.training.panels import write_figure
+from reports.training.phase_figure import draw_phases
+from reports.training.phase_section import phase_section
+from reports.training.phased_training import Phase, PhasedTraining, phase_place, read_phase
+from reports.training.trained_method import TrainedMethod, draw_curves, method_section, read_method
 
 Training: TypeAlias = TrainedMethod | PhasedTraining
 

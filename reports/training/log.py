@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.run_store import read_json, read_jsonl
-from reports.training_figure import Curve, Panel
+from reports.training.panels import Curve, Panel
 
 LOG, PREFLIGHT, ROLLOUTS = "training_log.json", "preflight.json", "rollouts.jsonl"
 """What a training leaves in its folder; the last where it learned from its own answers."""

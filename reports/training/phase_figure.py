@@ -9,9 +9,7 @@ from dataclasses import replace
 
 from matplotlib.figure import Figure
 
-from reports.phased_training import Phase, PlacedPhase, counted_on, joined_rows
-from reports.training_figure import Panel, Stretch, draw_panels
-from reports.training_log import (
+from reports.training.log import (
     CUT,
     DIVERGENCE,
     ENTROPY,
@@ -23,6 +21,8 @@ from reports.training_log import (
     laid_out,
     part_keys,
 )
+from reports.training.panels import Panel, Stretch, draw_panels
+from reports.training.phased_training import Phase, PlacedPhase, counted_on, joined_rows
 
 HELD_OUT = Layout("Held-out perplexity", "perplexity (no unit)", {"held_out/perplexity": "perplexity"})
 GUARDS = (

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from reports.phase_guards import COPIED_MAX, CORRELATION, steps_without_spread, warnings
-from reports.phase_panels import HELD_OUT, phase_panels
-from reports.phased_training import Phase, PhasedTraining
-from reports.training_log import Row
-from reports.training_markdown import cell, fenced, number, rollout_facts, table
+from reports.training.log import Row
+from reports.training.markdown import cell, fenced, number, rollout_facts, table
+from reports.training.phase_figure import HELD_OUT, phase_panels
+from reports.training.phase_guards import COPIED_MAX, CORRELATION, steps_without_spread, warnings
+from reports.training.phased_training import Phase, PhasedTraining
 
 NAMES = (
     "A phase is named by its iteration, 0 for the cold start, and its place in it. Of rewards, losses and perplexities "

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from matplotlib.figure import Figure
 
-from reports.training_figure import Panel, draw_panels
-from reports.training_log import Row, build_panels, read_training
-from reports.training_markdown import cell, fenced, number, rollout_facts, table, title_on_base
+from reports.training.log import Row, build_panels, read_training
+from reports.training.markdown import cell, fenced, number, rollout_facts, table, title_on_base
+from reports.training.panels import Panel, draw_panels
 
 NAMED_ROWS = 5
 SUMMARY_FACTS = {

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.training_log import Row, read_training
-from reports.training_markdown import title_on_base
+from reports.training.log import Row, read_training
+from reports.training.markdown import title_on_base
 
 _PLACE = re.compile(r"(.+?)(?:/fold-(\d+))?/(?:cold-start|iteration-(\d+))/(\d+)-(.+)-(sft|rl)")
 
