@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmark.run_store import read_json, write_text
+from reports.house_style import write_image
 from reports.training.log import LOG
-from reports.training.panels import write_figure
 from reports.training.phase_figure import draw_phases
 from reports.training.phase_section import phase_section
 from reports.training.phased_training import Phase, PhasedTraining, phase_place, read_phase
 from reports.training.trained_method import TrainedMethod, draw_curves, method_section, read_method
 
+FORMATS = ("svg", "png")
 Training: TypeAlias = TrainedMethod | PhasedTraining
 
 
@@ -72,9 +73,9 @@ def _write_figures(training: Training, folder: Path) -> Iterator[Path]:
         for name, title, phases in training.figures():
             figure = draw_phases(title, phases)
             if figure is not None:
-                yield from write_figure(figure, folder, name)
+                yield from write_image(figure, folder, name, FORMATS)
     elif training.panels:
-        yield from write_figure(draw_curves(training), folder, training.name)
+        yield from write_image(draw_curves(training), folder, training.name, FORMATS)
 
 
 def as_markdown(trained: Sequence[Training]) -> str:

@@ -4,23 +4,17 @@ Only what was logged is drawn: None is a gap in its line, and a point without a 
 give the same bytes.
 """
 
-import io
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from benchmark.run_store import write_bytes
-from reports.validation.output import COLOURS
-from reports.validation.output import STYLE as COMMON_STYLE
+from reports.house_style import COLOURS, house_style
 
-STYLE = {**COMMON_STYLE, "font.size": 9, "axes.titlesize": 10, "figure.titlesize": 12, "svg.hashsalt": "training"}
 LINES, MARKERS = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1))), ("o", "s", "^", "D", "v", "X", "P")
 COLUMNS = 3
 FEW_STEPS = 25
@@ -79,7 +73,7 @@ def draw_panels(title: str, panels: Sequence[Panel], stretches: Sequence[Stretch
     """
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
-    with rc_context(STYLE):
+    with house_style():
         figure = Figure(figsize=(3.6 * columns, 2.7 * lines + 0.4), layout="constrained")
         figure.suptitle(title, parse_math=False)
         if note:
@@ -166,18 +160,3 @@ def label_rows(stretches: Sequence[Stretch]) -> list[int]:
         ends[row : row + 1] = [stretch.begin + LABEL_WIDTH * (len(stretch.label) + 1) * whole]
         rows.append(row)
     return rows
-
-
-def write_figure(figure: Figure, folder: Path, name: str) -> Iterator[Path]:
-    """Write a figure as `NAME.svg` and `NAME.png` below a folder and yield both paths.
-
-    Raises:
-        RunFailure: they cannot be written.
-    """
-    for suffix, metadata in (("svg", {"Date": None}), ("png", {})):
-        path = folder / f"{name}.{suffix}"
-        content = io.BytesIO()
-        with rc_context(STYLE):
-            figure.savefig(content, format=suffix, dpi=150, metadata=metadata)
-        write_bytes(path, content.getvalue())
-        yield path

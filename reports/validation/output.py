@@ -9,15 +9,14 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-"""Told apart with any kind of colour vision (Okabe and Ito)."""
-STYLE: dict[Any, Any] = {  # matplotlib's type of a key is the list of all of them
+from reports import house_style
+
+COLOURS = house_style.COLOURS[:4]
+STYLE: dict[Any, Any] = {
+    **house_style.STYLE,
     "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
+    "legend.fontsize": "medium",
     "svg.hashsalt": "validation",
 }
 

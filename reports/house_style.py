@@ -1,0 +1,87 @@
+"""How figures look: colours that everyone tells apart, also in grey, and the same bytes each time."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from benchmark.run_store import write_bytes, write_text
+from reports.table import Cell, Column, Table, Value
+from reports.table_formats import as_csv
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+"""Told apart with any kind of colour vision (Okabe and Ito)."""
+HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo", "---")
+MARKERS = ("o", "s", "^", "D", "v", "X", "P", "*", "<", ">")
+"""Beside colours, so that a figure reads in grey."""
+STYLE: dict[Any, Any] = {  # matplotlib's type of a key is the list of all of them
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "figure.titlesize": 12,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "hatch.linewidth": 0.5,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "figures",
+}
+DPI = 150
+_FORMATS: Mapping[str, Mapping[str, object]] = {
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None, "ModDate": None}},
+    "png": {"dpi": DPI, "metadata": {"Software": None}},
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with the numbers that it draws."""
+
+    name: str
+    """Stem of its files in `figures/`."""
+    title: str
+    caption: str
+    """What is drawn, with its unit, and what a reader has to know to trust it."""
+    figure: Figure
+    data: tuple[Mapping[str, Value], ...]
+    """The numbers drawn, with equal keys."""
+    sources: tuple[str, ...]
+    """The files that they stand in, relative to the run."""
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw what is drawn inside in the house style."""
+    with rc_context(STYLE):
+        yield
+
+
+def write_chart(chart: Chart, folder: Path) -> list[Path]:
+    """Write `NAME.{svg,pdf,png}` and the numbers as `NAME.csv`; return the files."""
+    paths = [*write_image(chart.figure, folder, chart.name), folder / f"{chart.name}.csv"]
+    write_text(paths[-1], as_csv(_numbers(chart.name, chart.data)))
+    return paths
+
+
+def write_image(figure: Figure, folder: Path, name: str, formats: Sequence[str] = tuple(_FORMATS)) -> list[Path]:
+    """Write a figure in each format and return the files."""
+    paths = [folder / f"{name}.{ending}" for ending in formats]
+    for path, ending in zip(paths, formats, strict=True):
+        buffer = io.BytesIO()
+        with house_style():
+            figure.savefig(buffer, format=ending, **_FORMATS[ending])  # type: ignore[arg-type] # savefig's own names
+        write_bytes(path, buffer.getvalue())
+    return paths
+
+
+def _numbers(name: str, rows: Sequence[Mapping[str, Value]]) -> Table:
+    keys = tuple(rows[0]) if rows else ()
+    cells = tuple(tuple(Cell(row[key], str(row[key])) for key in keys) for row in rows)
+    return Table(name, name, tuple(Column(key, key) for key in keys), cells)

@@ -1,0 +1,71 @@
+"""A table as reports hold it: cells that know their value and how it is shown, and the files they came from."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Value = str | int | float | None
+MISSING = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    key: str
+    """Its head in CSV files, which others read."""
+    head: str | None
+    """Its head elsewhere; None for a column that CSV files alone have."""
+    align: Literal["left", "right"] = "right"
+    group: str = ""
+    """A heading that neighbours share, such as a shift."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value with the way it is shown."""
+
+    value: Value
+    """With full precision, for CSV files; None where there is none."""
+    text: str
+    bold: bool = False
+    mark: str = ""
+    """Signs behind the text, which the table's notes explain."""
+    detail: str = ""
+    """What stands below the value where there is room for it, such as its interval."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells, each as long as there are columns."""
+
+    name: str
+    """Stem of its files in `tables/`."""
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    """The files that its values stand in, relative to the run."""
+
+    def __post_init__(self) -> None:
+        """Check that each row has a cell a column."""
+        if uneven := [len(row) for row in self.rows if len(row) != len(self.columns)]:
+            raise ValueError(f"table {self.name} has {len(self.columns)} columns and rows of {uneven} cells")
+
+
+def words(text: str, *, value: Value = None, bold: bool = False) -> Cell:
+    """Return a cell of words; its value is the text unless another is given."""
+    return Cell(text if value is None else value, text, bold)
+
+
+def number(value: float | int | None, digits: int = 3, *, bold: bool = False, mark: str = "", detail: str = "") -> Cell:
+    """Return a cell of a number, integers whole and grouped by thousands, others with that many decimals."""
+    if value is None:
+        return Cell(None, MISSING)
+    shown = f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+    return Cell(value, shown, bold, mark, detail)
+
+
+def interval_text(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Return an interval as shown; empty where there is none."""
+    return "" if low is None or high is None else f"[{low:.{digits}f}, {high:.{digits}f}]"
