@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark.run_store import content_key, write_json
@@ -125,6 +126,7 @@ def _write(
             "test_samples": {key: [s.sample_id for s in rows] for key, rows in test.items()},
             "package_versions": package_versions(),
             "git_revision": git_revision(),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": device_name(compute.device),
             "compute": asdict(compute),
             "stages": [asdict(record) for record in records],

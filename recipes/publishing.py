@@ -1,25 +1,25 @@
 """Copies of what stages made, at the places where others read it."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from benchmark.run_store import disk_errors
+from benchmark.run_store import disk_errors, write_jsonl
+from benchmark.sample import Sample
 from corl.estimator_training import TRAINING
 from recipes.stage_baseline import BASELINE
 from recipes.stage_bounds import BOUNDS
 from recipes.stage_divergences import DIVERGENCES
 from recipes.stage_reasoning import REASONING
-from recipes.stage_scores import DIFFERENCES, REMI, REMID
+from recipes.stage_scores import FILES as SCORES
 from recipes.stage_tokens import TOKENS
 from rpm_methods.adapter_training import TRAINING_LOG
 from rpm_methods.preflight import FILE as PREFLIGHT
 from rpm_methods.rollout_source import ROLLOUTS
 
 SCORE_FILES = (
-    ("scores", REMI),
-    ("scores", REMID),
-    ("scores", DIFFERENCES),
+    *(("scores", name) for name in SCORES),
     ("divergences", DIVERGENCES),
     ("bounds", BOUNDS),
     ("baseline", BASELINE),
@@ -27,6 +27,7 @@ SCORE_FILES = (
 )
 """What each stage gives to `scores/`; baseline and tokens are there if they were asked for."""
 
+SAMPLES = "samples.jsonl"
 TRAINING_FILES = (TRAINING_LOG, PREFLIGHT, ROLLOUTS)
 """What training leaves that people look at; the last is there where a policy learned from its own answers."""
 
@@ -42,6 +43,12 @@ def publish_scores(folders: Mapping[str, Path], out: Path) -> None:
             publish(folders[stage] / name, target)
         else:
             target.unlink(missing_ok=True)
+
+
+def publish_samples(train: Iterable[Sample], test: Mapping[str, Sequence[Sample]], out: Path) -> None:
+    """Write what was trained and tested on to `samples.jsonl`, training samples first."""
+    tested = (sample for samples in test.values() for sample in samples)
+    write_jsonl(out / SAMPLES, (asdict(sample) for sample in (*train, *tested)))
 
 
 def publish_training(folders: Mapping[str, Path], out: Path) -> None:

@@ -9,7 +9,7 @@ from recipes.comparison import Comparison
 from recipes.environment import settle_compute
 from recipes.manifest import write_comparison_manifest
 from recipes.plan import Planner
-from recipes.publishing import publish, publish_scores, publish_training
+from recipes.publishing import publish, publish_samples, publish_scores, publish_training
 from recipes.stage import RunObserver, StageRecord, run_stages
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_responses import RESPONSES
@@ -43,6 +43,7 @@ def run_comparison(comparison: Comparison, out: Path, *, progress: Progress, obs
     responses = {name: f"responses/{name}.jsonl" for name in names}
     for name in names:
         publish(folders[f"responses/{name}"] / RESPONSES, out / responses[name])
+    publish_samples(comparison.train, comparison.test, out)
     publish_scores(folders, out)
     publish_training(folders, out)
     description = read_estimator(folders["estimator"] / ESTIMATOR).description

@@ -10,7 +10,7 @@ from benchmark.run_store import RunStore, content_key, write_jsonl
 from recipes.environment import settle_compute
 from recipes.given_responses import GivenResponses, read_given_responses
 from recipes.manifest import write_score_manifest
-from recipes.publishing import publish_scores
+from recipes.publishing import publish_samples, publish_scores
 from recipes.run import FinishedRun
 from recipes.schema import ScoreSettings
 from recipes.scoring_plan import ResponseSource, ScoringInputs, ScoringPlanner
@@ -80,6 +80,7 @@ def run_scoring(scoring: Scoring, out: Path, *, progress: Progress, observer: Ru
     planner = ScoringPlanner(scoring.inputs, compute, store, progress)
     sources = [_source(method, rows, out) for method, rows in scoring.given.rows.items()]
     folders, records = run_stages(planner.stages(sources), store, observer)
+    publish_samples(scoring.inputs.train, scoring.inputs.test, out)
     publish_scores(folders, out)
     description = read_estimator(folders["estimator"] / ESTIMATOR).description
     names = list(scoring.given.rows)

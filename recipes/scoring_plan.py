@@ -22,6 +22,7 @@ from recipes.stage_embeddings import embed_responses, embed_samples
 from recipes.stage_estimator import adopt_estimator, make_estimator, training_stage
 from recipes.stage_likelihoods import LikelihoodStage
 from recipes.stage_reasoning import ReasoningStage
+from recipes.stage_scores import FILES as SCORES
 from recipes.stage_scores import ScoredMethod, ScoreStage
 from recipes.stage_tokens import write_tokens
 from recipes.subset_pairs import check_arithmetic
@@ -156,7 +157,8 @@ class ScoringPlanner:
             settings=self.inputs.settings,
             seed=self.inputs.seed,
         )
-        parts = [likelihoods.key, self.inputs.settings.resamples, [asdict(source.scored) for source in sources]]
+        scored = [asdict(source.scored) for source in sources]
+        parts = [likelihoods.key, self.inputs.settings.resamples, scored, SCORES]
         return Stage("scores", self.key("scores", parts, self.inputs.seed), work)
 
     @cached_property

@@ -1,11 +1,13 @@
 """The stage that turns blocks of likelihoods into R-EMI, R-EMID and differences between methods."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmark.run_store import read_json, write_json
+import numpy as np
+
+from benchmark.run_store import read_json, write_json, write_jsonl
 from benchmark.sample import Sample
 from benchmark.subsets import subset
 from recipes.columns import GOLDEN
@@ -18,13 +20,20 @@ from scoring.block_files import BlockFiles
 from scoring.clusters import SampleClusters
 from scoring.estimator import Estimator, read_estimator
 from scoring.pair_matrix import PairBlock
-from scoring.remi import UNITS, RemiEstimate, SubsetRemi, Unit, block_matrix, estimate_remid
+from scoring.remi import UNITS, RemiEstimate, SubsetRemi, Unit, average_remi, block_matrix, estimate_remid
 from scoring.statistics import Interval, MethodMatrix, PairedDifference, SubsetMatrices, paired_differences
 
 REMI = "remi.json"
 REMID = "remid.json"
 DIFFERENCES = "differences.json"
+AVERAGES = "averages.json"
+CONTRIBUTIONS = "contributions.jsonl"
+FILES = (REMI, AVERAGES, CONTRIBUTIONS, REMID, DIFFERENCES)
 ID = "id"
+
+
+Estimates = Mapping[tuple[str, str, Unit], RemiEstimate]
+"""By column of blocks, subset and unit."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class ScoreStage:
     seed: int
 
     def __call__(self, folder: Path) -> StageReport:
-        """Write `remi.json`, `remid.json` and `differences.json`; a missing estimate is null."""
+        """Write `FILES`; a missing estimate is null."""
         estimates = {
             (method.column, key, unit): self._subsets[key].estimate_blocks(
                 self._block(GOLDEN, key), self._block(method.column, key), unit
@@ -67,6 +76,10 @@ class ScoreStage:
             for unit in UNITS
         ]
         write_json(folder / REMI, remi)
+        write_json(
+            folder / AVERAGES, [self._average_row(method, unit, estimates) for method in self.methods for unit in UNITS]
+        )
+        write_jsonl(folder / CONTRIBUTIONS, self._contribution_rows(estimates))
         write_json(folder / REMID, self._remid_rows(estimates))
         differences = [row for base in dict.fromkeys(m.base_model for m in self.methods) for row in self._compare(base)]
         write_json(folder / DIFFERENCES, differences)
@@ -97,7 +110,38 @@ class ScoreStage:
     def _block(self, column: str, key: str) -> PairBlock:
         return BlockFiles(self.run_folder / self._folders[column][key]).load()
 
-    def _remid_rows(self, estimates: Mapping[tuple[str, str, Unit], RemiEstimate]) -> list[dict[str, object]]:
+    def _average_row(self, method: ScoredMethod, unit: Unit, estimates: Estimates) -> dict[str, object]:
+        own = {key: estimates[method.column, key, unit] for key in self.test}
+        took_part = [s for key, found in own.items() for s in _took_part(self.test[key], found)]
+        found = average_remi(list(own.values()), self._clusters, took_part)
+        return {
+            "base_model": method.base_model,
+            "method": method.method,
+            "average": None if found is None else found.average,
+            **interval_fields(None if found is None else found.interval),
+            "n_subsets": len(own),
+            "n_clusters": None if found is None else found.n_clusters,
+            "unit": unit,
+            **self._made_with,
+        }
+
+    def _contribution_rows(self, estimates: Estimates) -> Iterator[dict[str, object]]:
+        """Yield what each sample adds to R-EMI a token, a row for each method and subset that has an estimate."""
+        unit: Unit = "nats_per_token"
+        for method in self.methods:
+            for key, samples in self.test.items():
+                values_N = estimates[method.column, key, unit].contributions_N
+                if values_N is not None:
+                    yield {
+                        "base_model": method.base_model,
+                        "method": method.method,
+                        "subset": key,
+                        "unit": unit,
+                        "sample_ids": [sample.sample_id for sample in samples],
+                        "contributions": [None if np.isnan(value) else float(value) for value in values_N],
+                    }
+
+    def _remid_rows(self, estimates: Estimates) -> list[dict[str, object]]:
         rows = []
         for method in self.methods if ID in self.test else ():
             for key in self.test:
@@ -115,12 +159,15 @@ class ScoreStage:
             "shift": subset(key).shift,
             **fields,
             "unit": unit,
-            "estimator": self._estimator.label,
+            **self._made_with,
             "reasoning": self._estimator.description.reasoning,
-            "arithmetic": self.settings.arithmetic,
             "pairs": self._subsets[key].negatives.label,
             "seed": self.seed,
         }
+
+    @cached_property
+    def _made_with(self) -> dict[str, object]:
+        return {"estimator": self._estimator.label, "arithmetic": self.settings.arithmetic}
 
     def _compare(self, base_model: str | None) -> list[dict[str, object]]:
         """Return the paired differences between the methods on one base model, a family of tests for each unit."""
@@ -154,9 +201,14 @@ class ScoreStage:
             "n_samples": found.n_samples,
             "n_clusters": found.n_clusters,
             "unit": unit,
-            "estimator": self._estimator.label,
-            "arithmetic": self.settings.arithmetic,
+            **self._made_with,
         }
+
+
+def _took_part(samples: Sequence[Sample], found: RemiEstimate) -> list[Sample]:
+    if found.contributions_N is None:
+        return []
+    return [s for s, value in zip(samples, found.contributions_N, strict=True) if not np.isnan(value)]
 
 
 def interval_fields(found: Interval | None, prefix: str = "ci") -> dict[str, object]:

@@ -11,7 +11,7 @@ from benchmark.sample import Sample
 from scoring.clusters import SampleClusters
 from scoring.negatives import Negatives
 from scoring.pair_matrix import PairBlock
-from scoring.resamples import Resamples
+from scoring.resamples import Resamples, average
 from scoring.statistics import Interval, interval
 from scoring.stratified import ComparedSamples, compare_samples
 
@@ -30,6 +30,8 @@ class RemiEstimate:
     """95 % interval of `remi`."""
     resamples: Resamples | None
     """Of `remi`: what differences and averages are made of."""
+    contributions_N: NDArray[np.float64] | None
+    """What each of the subset's samples adds: their mean is `remi`; NaN for those that take no part."""
     n_samples: int
     n_clusters: int
     """Crossed clusters: the smaller of the numbers of personas and of characters."""
@@ -72,18 +74,21 @@ class SubsetRemi:
                 in which there is nothing to compare.
         """
         compared = self._compared(kept_N)
-        model = reference = resamples = None
+        model = reference = resamples = contributions_N = None
         if compared.club is not None:
             method_K_K, golden_K_K = compared.square(method_N_N), compared.square(golden_N_N)
             model = compared.club.estimate(method_K_K)
             reference = compared.club.estimate(golden_K_K)
             resamples = compared.club.resamples(method_K_K - golden_K_K)
+            contributions_N = np.full(len(kept_N), np.nan)
+            contributions_N[compared.chosen_N] = compared.club.contributions(method_K_K - golden_K_K)
         return RemiEstimate(
             remi=None if model is None or reference is None else model - reference,
             model_mi=model,
             reference_mi=reference,
             interval=None if resamples is None else interval(resamples, compared.n_clusters),
             resamples=resamples,
+            contributions_N=contributions_N,
             n_samples=int(compared.chosen_N.sum()),
             n_clusters=compared.n_clusters,
             n_pairs=compared.n_pairs,
@@ -96,6 +101,36 @@ class SubsetRemi:
             found = compare_samples(kept_N, self.negatives.mask_N_N, self.weights, self.negatives.folds_N)
             self._prepared[key] = found
         return self._prepared[key]
+
+
+@dataclass(frozen=True)
+class AverageRemi:
+    """The mean of a method's R-EMI over subsets (the last column of the paper's Table 20)."""
+
+    average: float
+    interval: Interval | None
+    n_clusters: int
+
+
+def average_remi(
+    estimates: Sequence[RemiEstimate], clusters: SampleClusters, samples: Sequence[Sample]
+) -> AverageRemi | None:
+    """Return the mean with its interval; samples that share a persona or a character over the subsets count as such.
+
+    Args:
+        estimates: of one method, one for each subset.
+        clusters: of all samples.
+        samples: those that took part in any of the estimates.
+
+    Returns:
+        None where an estimate is missing: a mean over fewer subsets would be of something else.
+    """
+    known = [estimate.resamples for estimate in estimates if estimate.resamples is not None]
+    if not known or len(known) < len(estimates):
+        return None
+    resamples = average(known)
+    n_clusters = min(len(np.unique(codes)) for codes in clusters.codes(samples))
+    return AverageRemi(resamples.estimate, interval(resamples, n_clusters), n_clusters)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,17 @@ class ClubBootstrap:
         diagonal_N, values_E = self._entries(matrix_N_N)
         return float(diagonal_N.mean() - values_E.mean())
 
+    def contributions(self, matrix_N_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each sample adds, shape (N,), in the matrix' unit: the mean over samples is the estimate.
+
+        It is the sample's own entry on the diagonal less N / E times the sum over its row's negatives, E being their
+        number in the whole mask: with as many negatives in each row, less their mean. ValueError as `resamples`.
+        """
+        diagonal_N, values_E = self._entries(matrix_N_N)
+        size = len(diagonal_N)
+        sums_N = np.bincount(self._rows_E, weights=values_E, minlength=size)
+        return np.asarray(diagonal_N - size / self.n_pairs * sums_N)
+
     def resamples(self, matrix_N_N: NDArray[np.float64]) -> Resamples:
         """Return CLUB of a matrix (club_estimate with this mask) with its replicates, in the matrix' unit.
 

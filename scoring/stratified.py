@@ -54,6 +54,16 @@ class StratifiedClub:
         first, *others = (s.share * s.club.estimate(s.block(matrix_N_N)) for s in self._strata)
         return sum(others, start=first)
 
+    def contributions(self, matrix_N_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each sample adds, shape (N,), in the matrix' unit: the mean over samples is the estimate.
+
+        Within its fold, as `ClubBootstrap.contributions`; ValueError as `resamples`.
+        """
+        found_N = np.empty(len(matrix_N_N))
+        for stratum in self._strata:
+            found_N[stratum.members] = stratum.club.contributions(stratum.block(matrix_N_N))
+        return found_N
+
     def resamples(self, matrix_N_N: NDArray[np.float64]) -> Resamples:
         """Return the estimate with its replicates, in the matrix' unit.
 

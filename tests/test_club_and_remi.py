@@ -81,6 +81,13 @@ def test_remi_is_the_models_term_less_the_references_in_both_units() -> None:
     assert estimate(samples(3), golden, method, "nats_per_response").remi == pytest.approx(14 - 7)
 
 
+def test_a_samples_contribution_is_its_own_row_and_their_mean_is_remi() -> None:
+    golden, method = block(MATRIX * 2, [2, 2, 2]), block(MATRIX * 4, [2, 2, 2])
+    found = estimate(samples(3), golden, method)
+    assert found.contributions_N == pytest.approx(np.array([2.5, 3.5, 4.5]))
+    assert found.remi == pytest.approx(3.5)
+
+
 def test_the_resamples_belong_to_the_estimate() -> None:
     golden, method = block(MATRIX * 2, [2, 2, 2]), block(MATRIX * 4, [8, 8, 8])
     found = estimate(samples(3), golden, method)
@@ -101,6 +108,8 @@ def test_an_unscored_sample_leaves_both_terms_and_is_counted() -> None:
     assert (found.n_samples, found.n_unscored) == (3, 1)
     assert found.reference_mi == pytest.approx(3.5)
     assert found.remi == pytest.approx(0.0)
+    assert found.contributions_N is not None
+    assert np.isnan(found.contributions_N).tolist() == [False, False, False, True]
 
 
 def test_fewer_than_three_samples_give_no_estimate_and_no_zero() -> None:

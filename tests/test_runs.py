@@ -104,6 +104,7 @@ def test_the_files_that_others_read_have_their_promised_form(recipes: Path, tmp_
         "hashes",
         "package_versions",
         "git_revision",
+        "finished_at",
         "device",
         "compute",
         "stages",

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from score_helpers import (
     write_responses,
 )
 
+from benchmark.run_store import read_jsonl
 from benchmark.sample import Benchmark
 from recipes.stage_embeddings import load_vectors
 from scoring.bound import corrected_upper_bound, remid_upper_bound
@@ -35,6 +37,10 @@ FILE_KEYS = {
     "remi": SCORED
     | {"remi", "model_mi", "reference_mi", "n_samples", "n_pairs", "n_unscored", "reasoning", "arithmetic", "pairs"},
     "remid": SCORED | {"remid", "reasoning", "arithmetic", "pairs"},
+    "averages": {
+        *("base_model", "method", "average", "ci_low", "ci_high", "interval_reliable", "n_subsets", "n_clusters"),
+        *("unit", "estimator", "arithmetic"),
+    },
     "differences": {
         *("base_model", "first", "second", "subset", "difference", "ci_low", "ci_high", "interval_reliable"),
         *("p_value", "adjusted_p", "n_samples", "n_clusters", "unit", "estimator", "arithmetic"),
@@ -52,7 +58,7 @@ FILE_KEYS = {
     },
     "baseline_emi": SCORED | {"emi", "emid", "model_mi", "reference_mi", "n_samples", "n_training_pairs"},
 }
-ROWS = {"remi": 18, "remid": 12, "differences": 24, "divergences": 8, "bounds": 18, "baseline_emi": 9}
+ROWS = {"remi": 18, "remid": 12, "averages": 6, "differences": 24, "divergences": 8, "bounds": 18, "baseline_emi": 9}
 """Three methods, three subsets, two units; three pairs of methods on three subsets and their average."""
 COMPONENTS = ("user", "character", "dialogue")
 Score = Callable[..., Path]
@@ -119,6 +125,49 @@ def test_golden_responses_given_as_a_methods_get_exactly_zero(out: Path) -> None
     assert {row["remid"] for row in read_scores(out, "remid") if row["method"] == "golden"} == {0.0}
     emi = [row["emi"] for row in read_scores(out, "baseline_emi") if row["method"] == "golden"]
     assert emi == pytest.approx([0.0] * 3, abs=1e-6)  # the embedding of a text depends on its batch by rounding
+
+
+def test_the_average_is_that_of_the_subsets_and_missing_where_one_is(out: Path, few: Path) -> None:
+    remi = read_scores(out, "remi")
+    for row in read_scores(out, "averages"):
+        own = [r["remi"] for r in remi if (r["method"], r["unit"]) == (row["method"], row["unit"])]
+        assert row["average"] == pytest.approx(sum(own) / 3)
+        assert row["ci_low"] <= row["average"] <= row["ci_high"]
+        assert row["n_clusters"] >= max(r["n_clusters"] for r in remi)
+    assert {row["average"] for row in read_scores(few, "averages")} == {None}
+
+
+def test_an_averages_interval_is_that_of_its_difference_from_a_method_of_zero(out: Path) -> None:
+    """Golden responses have R-EMI zero without any spread, so what differs from them differs by its own R-EMI."""
+    found = {(row["method"], row["unit"]): row for row in read_scores(out, "averages")}
+    differences = [row for row in read_scores(out, "differences") if row["subset"] == "average"]
+    compared = [row for row in differences if row["first"] == "golden"]
+    assert len(compared) == 4
+    for row in compared:
+        own = found[row["second"], row["unit"]]
+        assert (-row["ci_high"], -row["ci_low"]) == pytest.approx((own["ci_low"], own["ci_high"]))
+
+
+def test_contributions_average_to_remi_and_are_null_for_samples_that_take_no_part(out: Path, few: Path) -> None:
+    for folder in (out, few):
+        remi = {(r["method"], r["subset"]): r for r in read_scores(folder, "remi") if r["unit"] == "nats_per_token"}
+        rows = read_jsonl(folder / "scores" / "contributions.jsonl")
+        assert {(row["method"], row["subset"]) for row in rows} == {
+            key for key, r in remi.items() if r["remi"] is not None
+        }
+        for row in rows:
+            known = [value for value in row["contributions"] if value is not None]
+            expected = remi[row["method"], row["subset"]]
+            assert sum(known) / len(known) == pytest.approx(expected["remi"])
+            assert (len(known), len(row["sample_ids"]) - len(known)) == (expected["n_samples"], expected["n_unscored"])
+
+
+def test_samples_are_written_as_they_were_tested(out: Path, benchmark: Benchmark) -> None:
+    rows = read_jsonl(out / "samples.jsonl")
+    assert {row["sample_id"] for row in rows} == {sample.sample_id for sample in benchmark}
+    by_id = {row["sample_id"]: row for row in rows}
+    for sample in benchmark:
+        assert by_id[sample.sample_id] == json.loads(json.dumps(asdict(sample)))
 
 
 def test_remid_is_what_is_lost_from_id_to_the_subset(out: Path) -> None:

@@ -97,6 +97,14 @@ def test_folds_of_two_and_three_by_hand(sparse: bool) -> None:
     assert club_estimate(MATRIX, pairs=in_fold(FOLDS)) == pytest.approx(POOLED) == 3.75
 
 
+def test_contributions_average_to_the_estimate_whatever_the_negatives() -> None:
+    mask = in_fold(FOLDS)
+    mask[1, 3] = False
+    club = StratifiedClub(mask, own_weights(5), FOLDS)
+    assert club.contributions(MATRIX).mean() == pytest.approx(club.estimate(MATRIX))
+    assert club.contributions(MATRIX)[1] == pytest.approx(-1 - 3 / 5 * -4)
+
+
 def test_remi_takes_both_terms_fold_by_fold() -> None:
     found = subset_remi(samples(5), FOLDS.tolist()).estimate(MATRIX, 3 * MATRIX, np.ones(5, dtype=bool))
     assert (found.reference_mi, found.model_mi, found.remi) == pytest.approx((BY_HAND, 3 * BY_HAND, 2 * BY_HAND))
