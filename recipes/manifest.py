@@ -29,13 +29,18 @@ def write_comparison_manifest(
     records: Sequence[StageRecord],
     estimator: EstimatorDescription,
     responses: dict[str, str],
+    command: str,
 ) -> None:
-    """Write the manifest of a comparison; `responses` maps each method's name in the run to its file."""
+    """Write the manifest of a comparison.
+
+    `responses` maps each method's name in the run to its file; `command` makes the run again.
+    """
     used = {recipe.method for recipe in (*comparison.recipes, *comparison.parents.values())}
     models = {recipe.base_model for recipe in comparison.recipes} | {estimator.base_model}
     recipes = [recipe.model_dump(mode="json") for recipe in comparison.recipes]
     specs = {name: asdict(method.spec) for name, method in methods().items() if name in used}
     facts = {
+        "command": command,
         "recipes": recipes,
         "parents": [recipe.model_dump(mode="json") for recipe in comparison.parents.values()],
         "estimator_source": _source(comparison.estimator),
@@ -60,10 +65,12 @@ def write_score_manifest(
     compute: Compute,
     records: Sequence[StageRecord],
     estimator: EstimatorDescription,
+    command: str,
 ) -> None:
     """Write the manifest of responses made elsewhere; `methods` are their names, in the order of the file."""
     models = [estimator.base_model, settings.scoring.embedding]
     facts = {
+        "command": command,
         "recipes": [],
         "parents": [],
         "settings": settings.model_dump(mode="json"),

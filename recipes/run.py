@@ -28,8 +28,17 @@ class FinishedRun:
     """The Markdown table."""
 
 
-def run_comparison(comparison: Comparison, out: Path, *, progress: Progress, observer: RunObserver) -> FinishedRun:
+def run_comparison(
+    comparison: Comparison, out: Path, *, progress: Progress, observer: RunObserver, command: str = ""
+) -> FinishedRun:
     """Run all stages that are not done yet, then write scores, manifest and tables.
+
+    Args:
+        comparison: what to run.
+        out: the run directory.
+        progress: told of the units of work within a stage.
+        observer: told of the stages.
+        command: what makes the run again, for the manifest.
 
     Raises:
         RunFailure: a stage failed; what was finished stays, and the same call goes on from it.
@@ -47,6 +56,6 @@ def run_comparison(comparison: Comparison, out: Path, *, progress: Progress, obs
     publish_scores(folders, out)
     publish_training(folders, out)
     description = read_estimator(folders["estimator"] / ESTIMATOR).description
-    write_comparison_manifest(out, comparison, compute, records, description, responses)
+    write_comparison_manifest(out, comparison, compute, records, description, responses, command)
     write_training_report(out)
     return FinishedRun(out, records, write_table20(out))

@@ -66,8 +66,17 @@ def prepare_scoring(responses: Path, benchmark: str, estimator: Path, settings: 
     return Scoring(given, inputs, settings)
 
 
-def run_scoring(scoring: Scoring, out: Path, *, progress: Progress, observer: RunObserver) -> FinishedRun:
+def run_scoring(
+    scoring: Scoring, out: Path, *, progress: Progress, observer: RunObserver, command: str = ""
+) -> FinishedRun:
     """Run all stages that are not done yet, then write scores, manifest and tables.
+
+    Args:
+        scoring: what to score.
+        out: the run directory.
+        progress: told of the units of work within a stage.
+        observer: told of the stages.
+        command: what makes the run again, for the manifest.
 
     Raises:
         RunFailure: a stage failed; what was finished stays, and the same call goes on from it.
@@ -84,7 +93,7 @@ def run_scoring(scoring: Scoring, out: Path, *, progress: Progress, observer: Ru
     publish_scores(folders, out)
     description = read_estimator(folders["estimator"] / ESTIMATOR).description
     names = list(scoring.given.rows)
-    write_score_manifest(out, scoring.inputs, names, scoring.settings, compute, records, description)
+    write_score_manifest(out, scoring.inputs, names, scoring.settings, compute, records, description, command)
     return FinishedRun(out, records, write_table20(out))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from recipes.cli.showing import run_and_show
+from recipes.cli.showing import command_line, run_and_show
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="a.b=c", help="Replace a value of the recipes; may be repeated.")
@@ -26,7 +26,7 @@ def run(
 
     Example: rpm-methods run demo/sft --set config.training.learning_rate=1e-4 --out runs/sft
     """
-    _run([recipe], overrides or [], out or default_out(recipe))
+    _run("run", [recipe], overrides or [], out or default_out(recipe))
 
 
 def compare(
@@ -38,17 +38,18 @@ def compare(
 
     Example: rpm-methods compare demo --out runs/demo
     """
-    _run(recipes, overrides or [], out or default_out(recipes[0]))
+    _run("compare", recipes, overrides or [], out or default_out(recipes[0]))
 
 
-def _run(names: list[str], overrides: list[str], out: Path) -> None:
+def _run(command: str, names: list[str], overrides: list[str], out: Path) -> None:
     from recipes.comparison import prepare_comparison
     from recipes.run import run_comparison
 
     console = Console(highlight=False)
     console.print("checking recipes, benchmark and models")
     comparison = prepare_comparison(names, overrides)
-    run_and_show(console, partial(run_comparison, comparison, out))
+    again = command_line(command, *names, *(part for value in overrides for part in ("--set", value)), out=out)
+    run_and_show(console, partial(run_comparison, comparison, out, command=again))
 
 
 def default_out(name: str) -> Path:

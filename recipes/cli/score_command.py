@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from recipes.cli.showing import run_and_show
+from recipes.cli.showing import command_line, run_and_show
 
 
 def score(
@@ -39,4 +39,7 @@ def score(
     settings = read_settings(ScoreSettings, ["scoring.gaussian_baseline=false", *named, *(overrides or [])])
     console.print("checking responses, benchmark and estimator")
     scoring = prepare_scoring(responses, benchmark, estimator, settings)
-    run_and_show(console, partial(run_scoring, scoring, out))
+    given = [str(responses), "--benchmark", benchmark, "--estimator", str(estimator)]
+    sets = [part for value in (*named, *(overrides or [])) for part in ("--set", value)]
+    again = command_line("score", *given, *sets, out=out)
+    run_and_show(console, partial(run_scoring, scoring, out, command=again))

@@ -1,5 +1,6 @@
 """How a run is followed on the terminal: its progress, then its table, and where everything lies."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,11 @@ class Work(Protocol[ResultT]):
 
     def __call__(self, *, progress: "Progress", observer: "RunObserver") -> ResultT:
         """Run, and return what was left."""
+
+
+def command_line(*words: str, out: Path) -> str:
+    """Return the command of these words and a run directory, as it is typed."""
+    return shlex.join(["rpm-methods", *words, "--out", str(out)])
 
 
 def run_and_show(console: Console, work: Work["FinishedRun"]) -> None:
