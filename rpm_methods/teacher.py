@@ -14,13 +14,13 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import Field
 
+from benchmark.endpoint import Endpoint, EndpointSettings
+from benchmark.endpoint_replies import Completion
 from benchmark.errors import RunFailure
 from benchmark.progress import Progress, SilentProgress
 from benchmark.prompts import Prompt, PromptRenderer
 from benchmark.run_store import append_jsonl, content_key, file_hash, read_appended_jsonl
 from rpm_methods.method import TrainContext
-from scoring.models.endpoint import Endpoint, EndpointSettings
-from scoring.models.endpoint_replies import Completion
 
 ANSWERS = "teacher_answers.jsonl"
 MINI = "mini"

@@ -18,6 +18,7 @@ ALLOWED = {
 }
 TORCHLESS = (
     "benchmark",
+    "benchmark.endpoint",
     "benchmark.oracle",
     "benchmark.published",
     "benchmark.run_store",

@@ -15,8 +15,8 @@ from endpoint_helpers import Asked, FakeServer, Reply, answer, prompts, serve
 from pydantic import ValidationError
 
 from benchmark import Prompt, RunFailure, UserMistakes
+from benchmark.endpoint import Endpoint, EndpointSettings, Outcome
 from benchmark.prompts import Message
-from scoring.models.endpoint import Endpoint, EndpointSettings, Outcome
 
 KEY = "sk-very-secret-0123456789"
 

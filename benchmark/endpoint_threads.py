@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from numpy.random import default_rng
 
+from benchmark.endpoint_replies import Completion, Failure
 from benchmark.seeds import derive_seed
-from scoring.models.endpoint_replies import Completion, Failure
 
 LONGEST_PAUSE = 60.0
 """Seconds; pauses between attempts double from one second up to this."""

@@ -14,10 +14,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from benchmark.errors import Mistake, RunFailure, UserMistakes
-from benchmark.prompts import Prompt
-from benchmark.seeds import derive_seed
-from scoring.models.endpoint_replies import (
+from benchmark.endpoint_replies import (
     Completion,
     Failure,
     read_completion,
@@ -25,7 +22,10 @@ from scoring.models.endpoint_replies import (
     read_retry_after,
     struck_out,
 )
-from scoring.models.endpoint_threads import Finished, PromptThreads
+from benchmark.endpoint_threads import Finished, PromptThreads
+from benchmark.errors import Mistake, RunFailure, UserMistakes
+from benchmark.prompts import Prompt
+from benchmark.seeds import derive_seed
 
 URL_VARIABLE = "OPENAI_BASE_URL"
 DEFAULT_URL = "https://api.openai.com/v1"
