@@ -10,6 +10,7 @@ from benchmark.sample import Sample
 from corl.estimator_training import TRAINING
 from recipes.stage_baseline import BASELINE
 from recipes.stage_bounds import BOUNDS
+from recipes.stage_convergence import CONVERGENCE
 from recipes.stage_divergences import DIVERGENCES
 from recipes.stage_reasoning import REASONING
 from recipes.stage_scores import FILES as SCORES
@@ -22,6 +23,7 @@ SCORE_FILES = (
     *(("scores", name) for name in SCORES),
     ("divergences", DIVERGENCES),
     ("bounds", BOUNDS),
+    ("convergence", CONVERGENCE),
     ("baseline", BASELINE),
     ("tokens", TOKENS),
 )

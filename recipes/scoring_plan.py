@@ -17,6 +17,7 @@ from recipes.schema import BaseEstimatorRecipe, ScoringSettings
 from recipes.stage import Stage
 from recipes.stage_baseline import BaselineStage
 from recipes.stage_bounds import BoundStage
+from recipes.stage_convergence import DRAWS, SHARES, ConvergenceStage
 from recipes.stage_divergences import write_divergences
 from recipes.stage_embeddings import embed_responses, embed_samples
 from recipes.stage_estimator import adopt_estimator, make_estimator, training_stage
@@ -82,8 +83,19 @@ class ScoringPlanner:
         divergences = self._divergences(samples)
         made = {stage.name: stage for stage in (estimator, likelihoods, scores, samples, divergences)}
         bounds = self._bounds(made, answers, sources)
+        convergence = self._convergence(made, sources)
         written = [] if reasoning is None else [reasoning]
-        stages = [estimator, *written, likelihoods, scores, samples, *answers.values(), divergences, bounds]
+        stages = [
+            estimator,
+            *written,
+            likelihoods,
+            scores,
+            samples,
+            *answers.values(),
+            divergences,
+            bounds,
+            convergence,
+        ]
         if self.inputs.settings.gaussian_baseline:
             stages.append(self._baseline(estimator, samples, answers, sources))
         if self.inputs.settings.token_log_probs:
@@ -215,6 +227,23 @@ class ScoringPlanner:
             self.inputs.settings.h_hat,
         ]
         return Stage("bounds", self.key("bounds", depends, self.inputs.seed), work)
+
+    def _convergence(self, made: Mapping[str, Stage], sources: Sequence[ResponseSource]) -> Stage:
+        work = ConvergenceStage(
+            estimator_folder=self.folder(made["estimator"]),
+            likelihoods_folder=self.folder(made["likelihoods"]),
+            sample_embeddings=self.folder(made["embeddings/samples"]),
+            run_folder=self.store.folder,
+            methods=[source.scored for source in sources],
+            n_train=len(self.inputs.train),
+            whole_test=self.inputs.whole_test,
+            test=self.inputs.test,
+            settings=self.inputs.settings,
+            seed=self.inputs.seed,
+        )
+        scored = [asdict(source.scored) for source in sources]
+        depends = [made["likelihoods"].key, made["embeddings/samples"].key, scored, SHARES, DRAWS]
+        return Stage("convergence", self.key("convergence", depends, self.inputs.seed), work)
 
     def _baseline(
         self, estimator: Stage, samples: Stage, answers: Mapping[str, Stage], sources: Sequence[ResponseSource]

@@ -48,7 +48,7 @@ FOLDERS = (*OWN_SIZES, *END_OF_TURN)
 PAPER = [name for name in TREE if name.startswith("paper/") and name.count("/") == 2]
 HUB_MODELS = {"Qwen/Qwen3-4B-Base": "qwen3", "meta-llama/Meta-Llama-3-8B": "llama3", "Qwen/Qwen3-8B": "qwen3"}
 EMBEDDING, BENCHMARK = "Qwen/Qwen3-Embedding-0.6B", "YongqiLi/RPGBench"
-SCORING = ("likelihoods", "scores", "embeddings/samples", "divergences", "bounds", "baseline")
+SCORING = ("likelihoods", "scores", "embeddings/samples", "divergences", "bounds", "convergence", "baseline")
 BEHIND_POLICIES = ("estimator", "reasoning", *SCORING)
 IN_PHASES = ("reasoning_rl", "imitation", "response_rl")
 """What co-evolution consists of, as recipes name it."""
