@@ -84,7 +84,7 @@ def test_the_bound_is_that_of_as_many_samples_drawn_from_both_sides(
     out: Path, rows: Rows, benchmark: Benchmark
 ) -> None:
     (embedded,) = out.glob("stages/embeddings-samples-*")
-    vectors = component_vectors(embedded, len(benchmark.train), benchmark.test)
+    vectors = component_vectors(embedded, 0, benchmark.test)
     draw = Draw(0.75, 7)
     jsd = {}
     for component in ("user", "character", "dialogue"):
