@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import RunFailure
+from benchmark.run_lock import only_run_in
 
 DONE = "done.json"
 FULL_DISK_MESSAGES = (os.strerror(errno.ENOSPC), "unexpected pos ", "iostream error")
@@ -41,10 +42,17 @@ class RunStore:
         """Name the directory."""
         self.folder = Path(folder)
 
-    def make(self) -> None:
-        """Make the directory if it is not there; RunFailure when it cannot be made."""
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the directory if it is not there, and hold it against other runs.
+
+        Raises:
+            RunFailure: it cannot be made, or another run holds it.
+        """
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        with only_run_in(self.folder):
+            yield
 
     def stage_folder(self, name: str, key: str) -> Path:
         """Return where the stage `name` with the dependency hash `key` lies, whether it is there or not."""

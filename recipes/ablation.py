@@ -91,33 +91,33 @@ def run_ablation(
     recipe = prepared.estimator.recipe
     compute = settle_compute(recipe.compute)
     store = RunStore(out)
-    store.make()
-    trained = training_stage(prepared.estimator, compute, store, progress)
-    folder = store.make_stage_folder(trained.name, trained.key)
-    training = estimator_training(prepared.estimator, compute, folder, store.folder / "teacher", progress)
-    seed = derive_seed(recipe.seed, "ablation")
-    stages = {
-        number: Stage(
-            f"ablation/fold-{number}",
-            stage_key("ablation", [trained.key, number], seed, compute),
-            partial(_evaluate, training, number),
-        )
-        for number in prepared.folds
-    }
-    folders, _ = run_stages(list(stages.values()), store, observer)
-    evaluated = [FoldAblation(training, number, folders[stage.name]).run() for number, stage in stages.items()]
-    ablation = compare_variants(evaluated, seed=seed)
-    facts = {
-        "recipe": recipe.model_dump(mode="json"),
-        "base_model": recipe.model,
-        "n_folds": recipe.folds,
-        "compute": asdict(compute),
-        "package_versions": package_versions(),
-        "seed": recipe.seed,
-    }
-    curves = [phase_curves(training.folder / TRAINING / f"fold-{number}") for number in prepared.folds]
-    files = write_ablation(out, ablation, facts, dict(zip(prepared.folds, curves, strict=True)))
-    return FinishedAblation(ablation, files)
+    with store.held():
+        trained = training_stage(prepared.estimator, compute, store, progress)
+        folder = store.make_stage_folder(trained.name, trained.key)
+        training = estimator_training(prepared.estimator, compute, folder, store.folder / "teacher", progress)
+        seed = derive_seed(recipe.seed, "ablation")
+        stages = {
+            number: Stage(
+                f"ablation/fold-{number}",
+                stage_key("ablation", [trained.key, number], seed, compute),
+                partial(_evaluate, training, number),
+            )
+            for number in prepared.folds
+        }
+        folders, _ = run_stages(list(stages.values()), store, observer)
+        evaluated = [FoldAblation(training, number, folders[stage.name]).run() for number, stage in stages.items()]
+        ablation = compare_variants(evaluated, seed=seed)
+        facts = {
+            "recipe": recipe.model_dump(mode="json"),
+            "base_model": recipe.model,
+            "n_folds": recipe.folds,
+            "compute": asdict(compute),
+            "package_versions": package_versions(),
+            "seed": recipe.seed,
+        }
+        curves = [phase_curves(training.folder / TRAINING / f"fold-{number}") for number in prepared.folds]
+        files = write_ablation(out, ablation, facts, dict(zip(prepared.folds, curves, strict=True)))
+        return FinishedAblation(ablation, files)
 
 
 def _evaluate(training: EstimatorTraining, number: int, folder: Path) -> StageReport:

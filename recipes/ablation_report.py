@@ -65,6 +65,7 @@ def as_plain(ablation: Ablation, facts: Mapping[str, object]) -> dict[str, objec
             "compared": ablation.compared,
             "unscored": dict(ablation.unscored),
         },
+        "labels": {variant.name: variant.label for variant in VARIANTS},
         "variants": {variant.name: variant.description for variant in VARIANTS},
         "perplexity": [_perplexity_row(one) for one in ablation.perplexities],
         "differences": [_difference_row(one) for one in ablation.differences],

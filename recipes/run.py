@@ -45,17 +45,17 @@ def run_comparison(
     """
     compute = settle_compute(comparison.shared.compute)
     store = RunStore(out)
-    store.make()
-    planner = Planner(comparison, compute, store, progress)
-    folders, records = run_stages(planner.stages(), store, observer)
-    names = [planner.name(recipe) for recipe in comparison.recipes]
-    responses = {name: f"responses/{name}.jsonl" for name in names}
-    for name in names:
-        publish(folders[f"responses/{name}"] / RESPONSES, out / responses[name])
-    publish_samples(comparison.train, comparison.test, out)
-    publish_scores(folders, out)
-    publish_training(folders, out)
-    description = read_estimator(folders["estimator"] / ESTIMATOR).description
-    write_comparison_manifest(out, comparison, compute, records, description, responses, command)
-    write_training_report(out)
-    return FinishedRun(out, records, write_table20(out))
+    with store.held():
+        planner = Planner(comparison, compute, store, progress)
+        folders, records = run_stages(planner.stages(), store, observer)
+        names = [planner.name(recipe) for recipe in comparison.recipes]
+        responses = {name: f"responses/{name}.jsonl" for name in names}
+        for name in names:
+            publish(folders[f"responses/{name}"] / RESPONSES, out / responses[name])
+        publish_samples(comparison.train, comparison.test, out)
+        publish_scores(folders, out)
+        publish_training(folders, out)
+        description = read_estimator(folders["estimator"] / ESTIMATOR).description
+        write_comparison_manifest(out, comparison, compute, records, description, responses, command)
+        write_training_report(out)
+        return FinishedRun(out, records, write_table20(out))

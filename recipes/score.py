@@ -85,16 +85,16 @@ def run_scoring(
         observer.note(note)
     compute = settle_compute(scoring.settings.compute)
     store = RunStore(out)
-    store.make()
-    planner = ScoringPlanner(scoring.inputs, compute, store, progress)
-    sources = [_source(method, rows, out) for method, rows in scoring.given.rows.items()]
-    folders, records = run_stages(planner.stages(sources), store, observer)
-    publish_samples(scoring.inputs.train, scoring.inputs.test, out)
-    publish_scores(folders, out)
-    description = read_estimator(folders["estimator"] / ESTIMATOR).description
-    names = list(scoring.given.rows)
-    write_score_manifest(out, scoring.inputs, names, scoring.settings, compute, records, description, command)
-    return FinishedRun(out, records, write_table20(out))
+    with store.held():
+        planner = ScoringPlanner(scoring.inputs, compute, store, progress)
+        sources = [_source(method, rows, out) for method, rows in scoring.given.rows.items()]
+        folders, records = run_stages(planner.stages(sources), store, observer)
+        publish_samples(scoring.inputs.train, scoring.inputs.test, out)
+        publish_scores(folders, out)
+        description = read_estimator(folders["estimator"] / ESTIMATOR).description
+        names = list(scoring.given.rows)
+        write_score_manifest(out, scoring.inputs, names, scoring.settings, compute, records, description, command)
+        return FinishedRun(out, records, write_table20(out))
 
 
 def _source(method: str, rows: list[dict[str, object]], out: Path) -> ResponseSource:

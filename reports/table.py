@@ -5,6 +5,10 @@ from typing import Literal
 
 Value = str | int | float | None
 MISSING = "–"
+UNRELIABLE = "°"
+"""Behind an interval that rests on too few personas or characters."""
+LONGEST_LABEL = 120
+"""Characters of a name that are shown; its value keeps all."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,31 @@ def words(text: str, *, value: Value = None, bold: bool = False) -> Cell:
     return Cell(text if value is None else value, text, bold)
 
 
+def label(text: str | None) -> Cell:
+    """Return a cell of a name that others chose, such as a method's or a model's; shown cut where it is long."""
+    return Cell(None, MISSING) if text is None else Cell(text, cut(text))
+
+
 def number(value: float | int | None, digits: int = 3, *, bold: bool = False, mark: str = "", detail: str = "") -> Cell:
     """Return a cell of a number, integers whole and grouped by thousands, others with that many decimals."""
     if value is None:
         return Cell(None, MISSING)
-    shown = f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+    shown = f"{value:,}" if isinstance(value, int) else f"{value:z.{digits}f}"
     return Cell(value, shown, bold, mark, detail)
 
 
 def interval_text(low: float | None, high: float | None, digits: int = 3) -> str:
     """Return an interval as shown; empty where there is none."""
-    return "" if low is None or high is None else f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return "" if low is None or high is None else f"[{low:z.{digits}f}, {high:z.{digits}f}]"
+
+
+def interval_detail(low: float | None, high: float | None, reliable: bool | None, digits: int = 3) -> str:
+    """Return an interval as shown, with a sign behind it where it is known to be unreliable; empty without one."""
+    text = interval_text(low, high, digits)
+    return f"{text}{UNRELIABLE}" if text and reliable is False else text
+
+
+def cut(text: str, most: int = LONGEST_LABEL) -> str:
+    """Return the beginning of a text that is longer than that many characters, and how many more it has."""
+    more = len(text) - most
+    return f"{text[:most]}… ({more:,} more characters)" if more > 0 else text

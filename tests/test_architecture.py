@@ -24,7 +24,7 @@ TORCHLESS = (
     "benchmark.run_store",
     "benchmark.statistics",
     "reports",
-    "reports.tables.table20",
+    "reports.tables.report_tables",
     "reports.validation",
     "scoring",
     "scoring.block_files",

@@ -113,7 +113,8 @@ def test_the_files_that_others_read_have_their_promised_form(recipes: Path, tmp_
     assert all(stage["seconds"] >= 0 and stage["peak_memory"] > 0 for stage in manifest["stages"])
     counted = {stage["name"]: stage["tokens"] for stage in manifest["stages"]}
     assert all(counted[name] > 0 for name in ("policy/sft", "responses/icl", "responses/sft", "likelihoods"))
-    assert sorted(tables(out)) == ["table20.csv", "table20.md", "table20.tex"]
+    stems, endings = ("table20", "table20_intervals"), ("csv", "md", "tex")
+    assert sorted(tables(out)) == [f"{stem}.{ending}" for stem in stems for ending in endings]
 
 
 def test_scores_follow_from_the_stored_blocks(recipes: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from benchmark.errors import RunFailure, UserMistakes
+from recipes.cli.agreement_command import agreement
 from recipes.cli.benchmark_commands import benchmark_app
 from recipes.cli.doctor import doctor
 from recipes.cli.estimator_commands import estimator_app
@@ -29,6 +30,7 @@ app.command()(run)
 app.command()(compare)
 app.command()(plan)
 app.command()(score)
+app.command()(agreement)
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(estimator_app, name="estimator")
 app.command()(doctor)
