@@ -18,6 +18,8 @@ ALLOWED = {
 }
 TORCHLESS = (
     "benchmark",
+    "benchmark.conversion",
+    "benchmark.degradation",
     "benchmark.endpoint",
     "benchmark.oracle",
     "benchmark.published",
@@ -35,6 +37,7 @@ TORCHLESS = (
     "scoring.calibrated_bound",
     "scoring.club",
     "scoring.clusters",
+    "scoring.degradation_trend",
     "scoring.divergence",
     "scoring.divergence_estimate",
     "scoring.divergence_influence",
