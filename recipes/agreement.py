@@ -104,19 +104,17 @@ def _row(run: RunData, pairing: Pairing) -> dict[str, Any]:
 
 
 def _correlate(points: Sequence[Point], x: Values, y: Values, seed: int, resamples: int = 2000) -> Correlations:
-    values = ([side[point] for point in points] for side in (x, y))
     models, subsets = [key for key, _ in points], [subset for _, subset in points]
-    return correlations(*values, models, subsets, seed=seed, resamples=resamples)
+    of_x, of_y = [x[point] for point in points], [y[point] for point in points]
+    return correlations(of_x, of_y, models, subsets, seed=seed, resamples=resamples)
 
 
 def _coefficients(found: Correlations) -> dict[str, float | None]:
     named = {"pearson": found.pearson, "spearman": found.spearman, "kendall": found.kendall}
-    parts = ((f"{name}{end}", value) for name, one in named.items() for end, value in _ends(one).items())
-    return dict(parts)
-
-
-def _ends(one: Any) -> dict[str, float | None]:  # noqa: ANN401
-    return {"": one.value, "_low": one.low, "_high": one.high}
+    fields: dict[str, float | None] = {}
+    for name, one in named.items():
+        fields |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+    return fields
 
 
 def _convergence(run: RunData) -> Iterator[dict[str, Any]]:
