@@ -48,7 +48,7 @@ class RunData:
     missing: tuple[str, ...]
     """A sentence for each thing that reports usually show and this run has not."""
 
-    def rows(self, name: str, **wanted: object) -> list[Row]:
+    def rows(self, name: str, /, **wanted: object) -> list[Row]:
         """Return the rows of a score file whose fields have these values."""
         return [row for row in self.scores[name] if all(row.get(key) == value for key, value in wanted.items())]
 

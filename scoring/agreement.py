@@ -8,7 +8,8 @@ interval runs between percentiles of the replicates.
 In worlds of known correlation with 9 or 18 models and 2 to 12 subsets it held the truth in 90 to 100 % of 400 draws
 (`tests/test_agreement.py`), where points taken as independent held it in 42 to 94 %. Its excess comes where points are
 nearly independent, as the product of the counts takes their noise several times. Variances clustered two ways with t
-quantiles, which the scores' intervals use, covered as well, but say nothing with two subsets, as dialogue shift has.
+quantiles, which the scores' intervals use, covered about as well, but say nothing with two subsets, as dialogue shift
+has.
 """
 
 import math
@@ -81,7 +82,8 @@ def correlations(
 
     Returns:
         Everything None below `MIN_POINTS` points, or where a quantity is constant. No interval where more than
-        `MAX_UNDEFINED` of the resamples hold a constant quantity; below that such resamples are left out.
+        `MAX_UNDEFINED` of the resamples hold a constant quantity; below that such resamples are left out. Equal or
+        opposite orders have the rank correlation 1 or -1 in every resample, so there the interval has no width.
 
     Raises:
         ValueError: lengths differ, a value is NaN or infinite, a point occurs twice, or `resamples` is below 2.

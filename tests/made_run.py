@@ -26,6 +26,8 @@ LABELS = {
 UNITS = ("nats_per_token", "nats_per_response")
 FORMS = ("theorem", "calibrated", "corrected")
 THINKS = ("thinking_sft", "thinking_rl", "corl")
+FAMILIES = {"icl": "icl", "dpo": "preference", "grpo": "rl", **dict.fromkeys(THINKS, "thinking")}
+"""Of the methods that are not of family "sft"."""
 COMMON = {"estimator": "corl m", "arithmetic": "exact", "seed": 42}
 
 
@@ -101,7 +103,7 @@ def _manifest(run: MadeRun) -> dict[str, Any]:
         method: {
             "name": method,
             "label": LABELS.get(method, method),
-            "family": "thinking" if method in THINKS else "sft",
+            "family": FAMILIES.get(method, "sft"),
             "order": 10 * (place + 1),
             "starts_from": "base",
             "produces_reasoning": method in THINKS,
