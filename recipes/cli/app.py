@@ -16,6 +16,7 @@ from recipes.cli.doctor import doctor
 from recipes.cli.estimator_commands import estimator_app
 from recipes.cli.listing import list_everything
 from recipes.cli.plan_command import plan
+from recipes.cli.report_command import report
 from recipes.cli.run_commands import compare, run
 from recipes.cli.score_command import score
 
@@ -30,6 +31,7 @@ app.command()(run)
 app.command()(compare)
 app.command()(plan)
 app.command()(score)
+app.command()(report)
 app.command()(agreement)
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(estimator_app, name="estimator")

@@ -22,17 +22,9 @@ def report(
 
     Example: rpm-methods report runs/demo --published --price 1.475
     """
-    from reports.tables.table14 import Price
-
+    from recipes.cli.showing import show_report
     from reports.report import write_report
+    from reports.tables.table14 import Price
 
     written = write_report(run, published=published, price=Price(price, currency, watts))
     show_report(Console(highlight=False), written)
-
-
-def show_report(console: Console, written: list[Path]) -> None:
-    """Name the PDF and the page, and say how many files lie beside them."""
-    *others, document, page = written
-    console.print(f"\nThe report: {document}", markup=False, soft_wrap=True)
-    console.print(f"To read responses in: {page}", markup=False, soft_wrap=True)
-    console.print(f"{len(others)} files of tables and figures lie beside them", markup=False)

@@ -16,32 +16,38 @@ Out = Annotated[
     Path | None, typer.Option("--out", help="Run directory, made if need be; what is done there is reused.")
 ]
 
+WithReport = Annotated[
+    bool, typer.Option("--report/--no-report", help="Make tables, figures, report.pdf and report.html at the end.")
+]
+
 
 def run(
     recipe: Annotated[str, typer.Argument(help="Bundled name (demo/sft) or file of a method recipe.")],
     overrides: Overrides = None,
     out: Out = None,
+    report: WithReport = True,
 ) -> None:
     """Run one recipe: its method, generations and scores.
 
     Example: rpm-methods run demo/sft --set config.training.learning_rate=1e-4 --out runs/sft
     """
-    _run("run", [recipe], overrides or [], out or default_out(recipe))
+    _run("run", [recipe], overrides or [], out or default_out(recipe), report)
 
 
 def compare(
     recipes: Annotated[list[str], typer.Argument(help="Recipes by name or file, or a folder of them.")],
     overrides: Overrides = None,
     out: Out = None,
+    report: WithReport = True,
 ) -> None:
-    """Run many recipes into one table.
+    """Run many recipes into one table and report.
 
     Example: rpm-methods compare demo --out runs/demo
     """
-    _run("compare", recipes, overrides or [], out or default_out(recipes[0]))
+    _run("compare", recipes, overrides or [], out or default_out(recipes[0]), report)
 
 
-def _run(command: str, names: list[str], overrides: list[str], out: Path) -> None:
+def _run(command: str, names: list[str], overrides: list[str], out: Path, report: bool) -> None:
     from recipes.comparison import prepare_comparison
     from recipes.run import run_comparison
 
@@ -49,7 +55,7 @@ def _run(command: str, names: list[str], overrides: list[str], out: Path) -> Non
     console.print("checking recipes, benchmark and models")
     comparison = prepare_comparison(names, overrides)
     again = command_line(command, *names, *(part for value in overrides for part in ("--set", value)), out=out)
-    run_and_show(console, partial(run_comparison, comparison, out, command=again))
+    run_and_show(console, partial(run_comparison, comparison, out, command=again), report)
 
 
 def default_out(name: str) -> Path:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from recipes.cli.run_commands import WithReport
 from recipes.cli.showing import command_line, run_and_show
 
 
@@ -25,6 +26,7 @@ def score(
         list[str] | None,
         typer.Option("--set", metavar="a.b=c", help="Replace a setting of scoring, compute or seed; may be repeated."),
     ] = None,
+    report: WithReport = True,
 ) -> None:
     """Score responses made elsewhere, by any model: R-EMI, R-EMID, differences and bounds, without training.
 
@@ -42,4 +44,4 @@ def score(
     given = [str(responses), "--benchmark", benchmark, "--estimator", str(estimator)]
     sets = [part for value in (*named, *(overrides or [])) for part in ("--set", value)]
     again = command_line("score", *given, *sets, out=out)
-    run_and_show(console, partial(run_scoring, scoring, out, command=again))
+    run_and_show(console, partial(run_scoring, scoring, out, command=again), report)

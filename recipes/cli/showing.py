@@ -21,6 +21,7 @@ PLACES = (
     ("responses", "every method's responses"),
     ("training", "what each training saw, logged and drew"),
     ("figures/training", "the same as curves"),
+    ("samples.jsonl", "what was trained and tested on"),
     ("scores/remi.json", "R-EMI with its terms and intervals"),
     ("scores/remid.json", "R-EMID: what is lost under each shift"),
     ("scores/differences.json", "differences between methods, with p-values"),
@@ -47,11 +48,23 @@ def command_line(*words: str, out: Path) -> str:
     return shlex.join(["rpm-methods", *words, "--out", str(out)])
 
 
-def run_and_show(console: Console, work: Work["FinishedRun"]) -> None:
-    """Run, then show the table and the places; an interruption ends with exit code 130."""
+def run_and_show(console: Console, work: Work["FinishedRun"], report: bool) -> None:
+    """Run, then show the table and the places, and make the report; an interruption ends with exit code 130."""
     finished = follow(console, work)
     _show_table(console, finished.table)
     _show_places(console, finished.folder)
+    if report:
+        from reports.report import write_report
+
+        show_report(console, write_report(finished.folder))
+
+
+def show_report(console: Console, written: list[Path]) -> None:
+    """Name the PDF and the page, and say how many files lie beside them."""
+    *others, document, page = written
+    console.print(f"\nThe report: {document}", markup=False, soft_wrap=True)
+    console.print(f"To read responses in: {page}", markup=False, soft_wrap=True)
+    console.print(f"{len(others)} files of tables and figures lie beside them", markup=False)
 
 
 def follow(console: Console, work: Work[ResultT]) -> ResultT:
