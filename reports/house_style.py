@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmark.run_store import write_bytes, write_text
+from reports.fonts import figure_families
 from reports.table import Cell, Column, Table, Value
 from reports.table_formats import as_csv
 
@@ -31,6 +33,7 @@ STYLE: dict[Any, Any] = {  # matplotlib's type of a key is the list of all of th
     "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
     "svg.hashsalt": "figures",
+    "text.parse_math": False,  # names of methods and models are text, whatever signs they hold
 }
 DPI = 150
 _FORMATS: Mapping[str, Mapping[str, object]] = {
@@ -55,30 +58,43 @@ class Chart:
     sources: tuple[str, ...]
     """The files that they stand in, relative to the run."""
 
+    @cached_property
+    def svg(self) -> bytes:
+        """The figure as SVG, drawn once for its file, the PDF and the page."""
+        return image(self.figure, "svg")
+
 
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw what is drawn inside in the house style."""
-    with rc_context(STYLE):
+    with rc_context({**STYLE, "font.family": list(figure_families())}):
         yield
 
 
 def write_chart(chart: Chart, folder: Path) -> list[Path]:
     """Write `NAME.{svg,pdf,png}` and the numbers as `NAME.csv`; return the files."""
-    paths = [*write_image(chart.figure, folder, chart.name), folder / f"{chart.name}.csv"]
-    write_text(paths[-1], as_csv(_numbers(chart.name, chart.data)))
-    return paths
+    vector, *others, numbers = (folder / f"{chart.name}.{ending}" for ending in (*_FORMATS, "csv"))
+    write_bytes(vector, chart.svg)
+    for path in others:
+        write_bytes(path, image(chart.figure, path.suffix[1:]))
+    write_text(numbers, as_csv(_numbers(chart.name, chart.data)))
+    return [vector, *others, numbers]
 
 
 def write_image(figure: Figure, folder: Path, name: str, formats: Sequence[str] = tuple(_FORMATS)) -> list[Path]:
     """Write a figure in each format and return the files."""
     paths = [folder / f"{name}.{ending}" for ending in formats]
     for path, ending in zip(paths, formats, strict=True):
-        buffer = io.BytesIO()
-        with house_style():
-            figure.savefig(buffer, format=ending, **_FORMATS[ending])  # type: ignore[arg-type] # savefig's own names
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, image(figure, ending))
     return paths
+
+
+def image(figure: Figure, ending: str) -> bytes:
+    """Return a figure as a file of this ending; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with house_style():
+        figure.savefig(buffer, format=ending, **_FORMATS[ending])  # type: ignore[arg-type] # savefig's own names
+    return buffer.getvalue()
 
 
 def _numbers(name: str, rows: Sequence[Mapping[str, Value]]) -> Table:

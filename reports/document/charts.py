@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from benchmark.run_store import write_bytes
 from reports.document.tables import LANDSCAPE_WIDTH, PORTRAIT_WIDTH
 from reports.document.texts import one_line, prose
-from reports.house_style import Chart, write_image
+from reports.house_style import Chart
 
 TALLEST_UPRIGHT, TALLEST_SIDEWAYS = 570.0, 360.0
 """Of a figure at most, in points; the rest of the page is for its title and caption."""
@@ -22,7 +23,7 @@ def chart_item(chart: Chart, number: int, folder: Path) -> dict[str, Any]:
     wide = upright < LEGIBLE and sideways > upright
     scale = sideways if wide else upright
     name = f"figure-{number}"
-    write_image(chart.figure, folder, name, ("svg",))
+    write_bytes(folder / f"{name}.svg", chart.svg)
     source = f" Source: {', '.join(chart.sources)}." if chart.sources else ""
     return {
         "kind": "chart",

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from reports.house_style import Chart, write_image
+from reports.house_style import Chart
 from reports.page.embedding import data_address
 from reports.table import Cell, Column, Table, Value, number, words
 
@@ -32,9 +30,7 @@ def groups(shown: Sequence[Column]) -> list[tuple[str, int]]:
 
 def picture(chart: Chart) -> str:
     """Return a figure as a `data:` address of an SVG."""
-    with TemporaryDirectory() as folder:
-        (path,) = write_image(chart.figure, Path(folder), chart.name, ("svg",))
-        return data_address(path.read_bytes(), "image/svg+xml")
+    return data_address(chart.svg, "image/svg+xml")
 
 
 def numbers(chart: Chart) -> Table:
