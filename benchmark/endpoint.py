@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 import httpx
@@ -52,6 +53,8 @@ class EndpointSettings(BaseModel):
     """Name of the model as the endpoint knows it."""
     base_url: str | None = None
     """URL up to `/v1`; null takes the environment variable OPENAI_BASE_URL, else OpenAI's own."""
+    insecure: bool = False
+    """Whether another machine may be asked without TLS (http://): key and texts then travel in the clear."""
     api_key_variable: str = "OPENAI_API_KEY"
     """Name of the environment variable with the key. If it is not set, no key is sent: local servers need none."""
     temperature: float = Field(ge=0)
@@ -70,7 +73,7 @@ class EndpointSettings(BaseModel):
         if not _VARIABLE.fullmatch(self.api_key_variable):
             named = "api_key_variable is not the name of an environment variable in capitals"
             raise ValueError(f"{named}; the key itself stays in the environment")
-        if self.base_url is not None and (fault := _fault_of_url(self.base_url)):
+        if self.base_url is not None and (fault := _fault_of_url(self.base_url, insecure=self.insecure)):
             raise ValueError(f"base_url {fault}")
         own = _OWN_KEYS & set(self.extra_body)
         if own:
@@ -91,6 +94,8 @@ class Outcome:
 
 Check = Callable[[str], str | None]
 """Returns what is wrong with an answer, None if it can be used. Called in several threads."""
+Gate = Callable[[Prompt], object]
+"""Called in the prompt's thread before each of its requests. It may wait, or raise what is to stop the run."""
 
 
 def accept_all(text: str) -> str | None:
@@ -101,18 +106,25 @@ def accept_all(text: str) -> str | None:
 class Endpoint:
     """A model that is asked over HTTP."""
 
-    def __init__(self, settings: EndpointSettings, *, sleep: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        gate: Gate | None = None,
+    ) -> None:
         """Read URL and key from the environment; nothing is sent yet.
 
         Args:
             settings: where and how to ask.
             sleep: called with the seconds to wait before another attempt; None waits, and stops when the run does.
+            gate: what every request has to pass, for rate and spend limits; None lets all pass.
 
         Raises:
             UserMistakes: OPENAI_BASE_URL is no URL, or the key holds characters that cannot be sent.
         """
         self.settings = settings
-        self._sleep = sleep
+        self._sleep, self._gate = sleep, gate
         self._url = _completions_url(settings)
         self._key = _key(settings.api_key_variable)
 
@@ -179,6 +191,8 @@ class Endpoint:
 
     def _attempt(self, client: httpx.Client, prompt: Prompt, check: Check) -> Completion | Failure:
         """Send one request; RunFailure when no other would fare better."""
+        if self._gate is not None:
+            self._gate(prompt)
         result = self._request(client, prompt)
         fault = check(result.text) if isinstance(result, Completion) else None
         if isinstance(result, Failure) or fault is None:
@@ -256,20 +270,32 @@ def _completions_url(settings: EndpointSettings) -> httpx.URL:
     base = settings.base_url
     if base is None:
         base = os.environ.get(URL_VARIABLE) or DEFAULT_URL
-        if fault := _fault_of_url(base):
+        if fault := _fault_of_url(base, insecure=settings.insecure):
             raise UserMistakes([Mistake(f"environment variable {URL_VARIABLE}", fault)])
     url = httpx.URL(base)
     return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
 
 
-def _fault_of_url(text: str) -> str | None:
+def _fault_of_url(text: str, *, insecure: bool) -> str | None:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         return "is not a URL"
     if url.scheme not in ("http", "https") or not url.host:
         return "is not a URL that begins with http:// or https://"
-    return "holds a user name or password; give the key in the environment" if url.userinfo else None
+    if url.userinfo:
+        return "holds a user name or password; give the key in the environment"
+    if url.scheme == "http" and not insecure and not _is_loopback(url.host):
+        clear = "would send key and texts in the clear to another machine (http://)"
+        return f"{clear}; use https://, or set insecure: true where the way there is safe"
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _key(variable: str) -> str | None:

@@ -19,11 +19,10 @@ from benchmark.sample import Sample
 from benchmark.seeds import derive_seed, draw_in_order
 from benchmark.subsets import SUBSET_KEYS, TRAIN_SPLIT
 from recipes.environment import settle_compute
-from recipes.reading import _parse_overrides, _validate
+from recipes.reading import read_config
 from recipes.schema import ComputeSettings, Section
 from recipes.stage import Outlook, Prospect, RunObserver
 from recipes.time_left import KindTimes
-from recipes.yaml_origins import read_traced
 from reports.run_data import RunData, read_run
 from scoring.judge.answers import AnswerFile
 from scoring.judge.asking import Asking
@@ -55,7 +54,7 @@ class JudgingSettings(Section):
     tries: int = Field(default=2, ge=1)
     """Most answers to one question before it counts as unreadable."""
     limit: SpendLimit = SpendLimit()
-    methods: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Names of responses to judge; null takes all."""
     subsets: tuple[Literal[SUBSET_KEYS], ...] = SUBSET_KEYS  # type: ignore[valid-type]
     samples: int | None = Field(default=None, ge=1)
@@ -130,9 +129,8 @@ def read_judging_settings(path: Path, overrides: Sequence[str]) -> JudgingSettin
         UserMistakes: all mistakes in it, with file, line and the nearest known key.
     """
     mistakes: list[Mistake] = []
-    traced = _parse_overrides(list(overrides), mistakes).merged_over(read_traced(path, mistakes))
-    settings = None if mistakes else _validate(JudgingSettings, traced, (), mistakes)
-    if mistakes or not isinstance(settings, JudgingSettings):
+    settings = read_config(JudgingSettings, path, overrides, mistakes)
+    if mistakes or settings is None:
         raise UserMistakes(mistakes)
     return settings
 
@@ -225,10 +223,7 @@ def _local_judges(settings: JudgingSettings) -> list[LocalJudge]:
     if not settings.local:
         return []
     compute = settle_compute(settings.compute)
-    return [
-        LocalJudge(judge, locate_model(judge.model).fingerprint, compute.dtype, compute.device)
-        for judge in settings.local
-    ]
+    return [LocalJudge(judge, locate_model(judge.model), compute.dtype, compute.device) for judge in settings.local]
 
 
 def _responses(run: RunData, settings: JudgingSettings) -> list[Response]:

@@ -1,7 +1,7 @@
 """Read recipes: `extends`, `--set`, types, and every mistake with file, line and the nearest known key."""
 
 import copy
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -103,6 +103,19 @@ def read_settings(model: type[SettingsT], overrides: list[str]) -> SettingsT:
     if mistakes or settings is None:
         raise UserMistakes(mistakes)
     return settings  # type: ignore[return-value]
+
+
+def read_config(
+    model: type[SettingsT], path: Path, overrides: Sequence[str], mistakes: list[Mistake]
+) -> SettingsT | None:
+    """Return the settings of a YAML file under `a.b=c` assignments, without the faulty ones, which go to `mistakes`.
+
+    None where the file cannot be read, or what is left is too little.
+    """
+    before = len(mistakes)
+    traced = _parse_overrides(list(overrides), mistakes).merged_over(read_traced(path, mistakes))
+    settings = None if len(mistakes) > before else _validate(model, traced, (), mistakes)
+    return settings if isinstance(settings, model) else None
 
 
 def _find(names: list[str], mistakes: list[Mistake]) -> list[Path]:

@@ -66,7 +66,7 @@ def read_traced(path: Path, mistakes: list[Mistake]) -> TracedMapping:
         mistakes.append(Mistake(str(path), f"cannot be read: {error}"))
         return TracedMapping()
     if not isinstance(data, dict) or node is None:
-        mistakes.append(Mistake(str(path), "is not a mapping of keys to values", "begin with `kind: method`"))
+        mistakes.append(Mistake(str(path), "is not a mapping of keys to values", "write it as lines of `key: value`"))
         return TracedMapping()
     traced = TracedMapping(data, {(): str(path)})
     _trace(node, (), path, traced.origins, mistakes)

@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from reports.run_data import MethodKey, RunData
+from scoring.judge.scores import ENSEMBLE
 
-ENSEMBLE = "ensemble"
-"""Name of the judges' average in `scores/judges.json`."""
 Point = tuple[MethodKey, str]
 """A method on a base model, and a subset."""
 

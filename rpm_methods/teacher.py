@@ -36,7 +36,7 @@ class TeacherSettings(EndpointSettings):
 
     def identity(self) -> dict[str, Any]:
         """Return what the answers depend on; a longer limit, another endpoint or more patience changes no good one."""
-        patience = {"base_url", "api_key_variable", "max_tokens", "timeout_seconds", "attempts", "parallel"}
+        patience = {"base_url", "api_key_variable", "max_tokens", "timeout_seconds", "attempts", "parallel", "insecure"}
         return self.model_dump(exclude=patience)
 
 

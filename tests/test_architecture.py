@@ -18,6 +18,7 @@ ALLOWED = {
 }
 TORCHLESS = (
     "benchmark",
+    "benchmark.construction",
     "benchmark.conversion",
     "benchmark.degradation",
     "benchmark.endpoint",
@@ -46,6 +47,7 @@ TORCHLESS = (
     "scoring.divergence_estimate",
     "scoring.divergence_influence",
     "scoring.joint_divergence",
+    "scoring.judge",
     "scoring.negatives",
     "scoring.pair_matrix",
     "scoring.remi",

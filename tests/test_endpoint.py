@@ -327,6 +327,7 @@ def faults() -> Iterator[tuple[dict[str, object], str]]:
     yield {"base_url": f"https://me:{KEY}@host/v1"}, "holds a user name or password"
     yield {"base_url": "localhost:8000"}, "begins with http"
     yield {"base_url": "http://host:port/v1"}, "base_url is not a URL"
+    yield {"base_url": "http://models.example/v1"}, "use https://, or set insecure: true"
     yield {"extra_body": {"stream": True, "model": "b"}}, "may not hold model, stream"
     yield {"modl": "x"}, "modl"
 
@@ -336,6 +337,52 @@ def test_faulty_settings_are_refused_without_showing_a_secret(changes: dict[str,
     with pytest.raises(ValidationError, match=wanted) as caught:
         settings(**changes)
     assert KEY not in str(caught.value)
+
+
+HERE = ("http://localhost:8000/v1", "http://127.3.2.1/v1", "http://[::1]:80/v1", "http://a.localhost/v1")
+ELSEWHERE = (
+    "http://10.0.0.7/v1",
+    "http://models.example:8000/v1",
+    "http://localhost.example/v1",
+    "http://[fe80::1]/v1",
+)
+
+
+@pytest.mark.parametrize("url", [*HERE, "https://models.example/v1"])
+def test_this_machine_needs_no_tls(url: str) -> None:
+    assert settings(base_url=url).base_url == url
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+def test_other_machines_are_asked_without_tls_only_where_the_settings_say_so(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = r"would send key and texts in the clear to another machine \(http://\); use https://"
+    with pytest.raises(ValidationError, match=f"base_url {wanted}"):
+        settings(base_url=url)
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(UserMistakes, match=f"OPENAI_BASE_URL: {wanted}"):
+        Endpoint(settings())
+    assert settings(base_url=url, insecure=True).base_url == url
+    Endpoint(settings(insecure=True))
+
+
+def test_every_request_passes_the_gate_and_what_the_gate_raises_stops_the_run() -> None:
+    passed: list[str] = []
+
+    def gate(prompt: Prompt) -> None:
+        passed.append(prompt.messages[-1].content)
+        if len(passed) == 4:
+            raise RunFailure("enough")
+
+    outcomes: list[Outcome] = []
+    with serve(first_then(Reply(500))) as server:
+        endpoint = Endpoint(settings(base_url=server.url, parallel=1), sleep=lambda _: None, gate=gate)
+        with pytest.raises(RunFailure, match="enough"):
+            outcomes.extend(endpoint.ask(prompts(*"abc"), seed=0))
+    assert passed == ["a", "a", "b", "b"]
+    assert [text_of(outcome) for outcome in outcomes] == ["to a"]
+    assert len(server.asked) == 3
 
 
 def test_a_faulty_environment_is_a_mistake_that_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

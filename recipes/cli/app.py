@@ -12,8 +12,10 @@ from rich.console import Console
 from benchmark.errors import RunFailure, UserMistakes
 from recipes.cli.agreement_command import agreement
 from recipes.cli.benchmark_commands import benchmark_app
+from recipes.cli.degradations_command import degradations
 from recipes.cli.doctor import doctor
 from recipes.cli.estimator_commands import estimator_app
+from recipes.cli.judge_command import judge
 from recipes.cli.listing import list_everything
 from recipes.cli.plan_command import plan
 from recipes.cli.report_command import report
@@ -32,7 +34,9 @@ app.command()(compare)
 app.command()(plan)
 app.command()(score)
 app.command()(report)
+app.command()(judge)
 app.command()(agreement)
+app.command()(degradations)
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(estimator_app, name="estimator")
 app.command()(doctor)

@@ -8,9 +8,11 @@ from rich.console import Console
 from tabulate import tabulate
 
 from benchmark.statistics import SplitStatistics
+from recipes.cli.build_command import build
 from recipes.cli.convert_command import convert
 
 benchmark_app = typer.Typer(help="Look at benchmarks, and make them.", no_args_is_help=True)
+benchmark_app.command()(build)
 benchmark_app.command()(convert)
 Source = Annotated[str, typer.Argument(help="Bundled name (mini), JSON file, folder, or hub id.")]
 

@@ -1,7 +1,7 @@
 """`rpm-methods benchmark build`: a benchmark of shifts written by a model at an endpoint."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 def build(
     config: Annotated[Path, typer.Argument(help="YAML file: endpoint, counts, and what else a build depends on.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the build; the same command goes on in it.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=c", help="Replace a value of the configuration; may be repeated."),
+    ] = None,
 ) -> None:
     """Build a benchmark of shifts with a model at an OpenAI-compatible endpoint, as the paper's appendix A does.
 
@@ -29,7 +33,7 @@ def build(
 
     console = Console(highlight=False)
     console.print("checking configuration, seeds and endpoint")
-    builder = prepare_build(config, out)
+    builder = prepare_build(config, out, overrides or [])
     try:
         built = follow(console, lambda *, progress, observer: _run(builder, progress, observer))
     except (RunFailure, typer.Exit):
@@ -40,7 +44,7 @@ def build(
     _require_all(built)
 
 
-def prepare_build(config: Path, out: Path) -> "Builder":
+def prepare_build(config: Path, out: Path, overrides: Sequence[str] = ()) -> "Builder":
     """Read a configuration and all that it names; relative paths in it are taken from its folder.
 
     Raises:
@@ -50,7 +54,7 @@ def prepare_build(config: Path, out: Path) -> "Builder":
     from benchmark.errors import Mistake, UserMistakes
 
     mistakes: list[Mistake] = []
-    settings = _read_settings(config, mistakes)
+    settings = _read_settings(config, overrides, mistakes)
     try:
         builder = None if settings is None else Builder(settings, out)
     except UserMistakes as error:
@@ -60,18 +64,13 @@ def prepare_build(config: Path, out: Path) -> "Builder":
     return builder
 
 
-def _read_settings(config: Path, mistakes: "list[Mistake]") -> "BuildSettings | None":
+def _read_settings(config: Path, overrides: Sequence[str], mistakes: "list[Mistake]") -> "BuildSettings | None":
     """Return what a configuration gives without its faulty values, after recording these; None if too little."""
     from benchmark.construction import BuildSettings
-    from recipes.reading import _validate
-    from recipes.yaml_origins import read_traced
+    from recipes.reading import read_config
 
-    before = len(mistakes)
-    traced = read_traced(config, mistakes)
-    if len(mistakes) > before:
-        return None
-    settings = _validate(BuildSettings, traced, (), mistakes)
-    return settings.beside(config.parent) if isinstance(settings, BuildSettings) else None
+    settings = read_config(BuildSettings, config, overrides, mistakes)
+    return None if settings is None else settings.beside(config.parent)
 
 
 def _run(builder: "Builder", progress: "Progress", observer: "RunObserver") -> "Built":

@@ -24,7 +24,7 @@ AXES = {"nats_per_token": "R-EMI (nats a token)", "nats_per_embedding": "EMI (na
 FIELDS = ("measure", "kind", "unit", "share", "value", "ci_low", "ci_high", "interval_reliable")
 PANEL = 1.55, 1.9
 """About how wide and high the axes of a panel are, in inches."""
-SPREAD = 2.5
+SPREAD = 4.0
 """Between the lines of a panel to the right, in per cents of damaged responses, so that whiskers do not meet."""
 LONGEST_LABEL = 48
 
