@@ -248,7 +248,7 @@ def test_on_a_terminal_the_view_is_live_and_an_interruption_exits_130(tmp_path: 
     with os.fdopen(theirs, "w") as file:
         console = Console(file=file, width=80, height=24, force_terminal=True)
         with pytest.raises(typer.Exit) as caught:
-            run_and_show(console, interrupted_work)
+            run_and_show(console, interrupted_work, report=False)
         file.flush()
         written = read_all(ours)
     os.close(ours)
@@ -263,7 +263,7 @@ def test_on_a_terminal_the_view_is_live_and_an_interruption_exits_130(tmp_path: 
 def test_where_colours_are_forced_into_a_pipe_the_view_is_lines() -> None:
     console = terminal()
     with pytest.raises(typer.Exit):
-        run_and_show(console, interrupted_work)
+        run_and_show(console, interrupted_work, report=False)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
         "started  policy/icl",

@@ -71,7 +71,7 @@ def test_before_the_first_run_all_is_to_run_and_nothing_is_made(recipes: Path, t
     assert "The plan in runs/recipes, which is not there yet:" in shown
     assert set(table(shown).values()) == {"to run"}
     assert list(table(shown))[:3] == ["policy/icl", "responses/icl", "estimator"]
-    assert shown.endswith("0 reused, which took 0 s\n9 to run: 9 stages not timed yet\n")
+    assert shown.endswith("0 reused, which took 0 s\n10 to run: 10 stages not timed yet\n")
 
 
 def test_after_a_run_it_knows_what_is_reused_goes_on_and_is_to_run(recipes: Path, tmp_path: Path, plan: Call) -> None:
@@ -111,6 +111,65 @@ def test_the_help_has_an_example(plan: Call) -> None:
     code, shown = plan("--help")
     assert code == 0
     assert "Example: rpm-methods plan" in shown
+
+
+def test_with_hardware_it_prints_costs_and_leaves_all_as_it_is(recipes: Path, tmp_path: Path, plan: Call) -> None:
+    before = everything(tmp_path)
+    code, shown = plan("recipes", "--hardware", "h100x8")
+    assert code == 0
+    assert everything(tmp_path) == before
+    assert shown.startswith("On 8 x NVIDIA H100 SXM, 24.00 USD an hour:\n")
+    rows = [line.split()[0] for line in shown.splitlines() if line[:1].isalpha()]
+    stages = ["policy/icl", "responses/icl", "estimator", "likelihoods", "scores", "embeddings/samples"]
+    assert rows[2:8] == stages
+    assert "everything" in rows
+    assert "- usd_an_hour: example" in shown
+
+
+def test_the_estimate_as_json_adds_up(recipes: Path, plan: Call) -> None:
+    code, shown = plan("recipes", "--hardware", "a100-80g", "--price", "2", "--times", "10", "--json")
+    found = json.loads(shown)
+    assert code == 0
+    assert found["hardware"]["usd_an_hour_in_all"] == 2.0
+    total = found["totals"]["everything"]
+    assert total["seconds"] == pytest.approx(sum(stage["seconds"] for stage in found["stages"]))
+    assert total["usd"] == pytest.approx(total["seconds"] / 3600 * 2)
+    assert found["totals"]["policy"]["tokens"] == found["stages"][0]["tokens"]
+    assert all(
+        stage["seconds"] == pytest.approx(sum(part["seconds"] for part in stage["parts"])) for stage in found["stages"]
+    )
+    assert any("taken 10 times over" in note for note in found["notes"])
+
+
+def test_it_says_what_does_not_fit(recipes: Path, tmp_path: Path, plan: Call) -> None:
+    (tmp_path / "tiny.yaml").write_text(
+        "title: a tiny machine\nbfloat16_tflops: 1\nfloat32_tflops: 1\nmemory_gb: 1\nbandwidth_gb_s: 10\n"
+        "usd_an_hour: 1\nshares: {scoring: 0.5, training: 0.5, decoding: 0.5}\nseconds_a_layer: 0\n"
+        "start_seconds: 1\nload_gb_s: 1\nsources: {}\n"
+    )
+    code, shown = plan("recipes", "--hardware", "tiny.yaml")
+    assert code == 0
+    assert "(!) what does not fit into memory: policy/icl (2 GB of 1)" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--hardware", "h10"], "no machine 'h10' is known; did you mean 'h100'?"),
+        (["--price", "2"], "--price: goes with --hardware alone"),
+        (["--times", "2", "--json"], "--times: goes with --hardware alone"),
+        (["--hardware", "h100", "--set", "sead=1"], "did you mean 'seed'?"),
+        (["--hardware", "h100", "--set", "benchmark.source=nobody/nothing"], "is not in the hub's local cache"),
+        (["--hardware", "h100", "--set", "base_model=nobody/nothing"], "base_model: the tokenizer of the model"),
+    ],
+)
+def test_mistakes_of_an_estimate_exit_2_before_anything_is_shown(
+    recipes: Path, plan: Call, arguments: list[str], told: str
+) -> None:
+    code, shown = plan("recipes", *arguments)
+    assert code == 2
+    assert told in shown
+    assert "USD an hour" not in shown
 
 
 def stage(name: str) -> Stage:

@@ -1,5 +1,6 @@
-"""`rpm-methods plan`: what a comparison would do in a run directory, which it only looks at."""
+"""`rpm-methods plan`: what a comparison would do in a run directory, which it only looks at, or what it would cost."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,16 +14,81 @@ if TYPE_CHECKING:
     from recipes.stage import Outlook
     from recipes.time_left import KindTimes
 
+Machine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Estimate what a run from nothing costs on this machine: cpu, rtx4090, a100-80g, h100, h200, with x8 "
+        "behind a name for eight of them, or a YAML file that describes one.",
+    ),
+]
+Price = Annotated[
+    float | None, typer.Option(min=0, metavar="USD", help="With --hardware: price of one device an hour.")
+]
+Times = Annotated[
+    int, typer.Option(min=1, help="With --hardware: as if the benchmark had so many times as many samples.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="With --hardware: print the estimate as JSON.")]
+
 
 def plan(
     recipes: Annotated[list[str], typer.Argument(help="Recipes by name or file, or a folder of them.")],
     overrides: Overrides = None,
     out: Out = None,
+    hardware: Machine = None,
+    price: Price = None,
+    times: Times = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Show the stages that compare would run or reuse, and how long they take. Runs and writes nothing.
 
     Example: rpm-methods plan demo --out runs/demo
+
+    With --hardware instead: tokens, operations, hours, memory and price of each stage of a run from nothing. Nothing is
+    downloaded or loaded for it.
+
+    Example: rpm-methods plan paper/table20 --hardware h100x8 --price 2.50
     """
+    if hardware is not None:
+        _estimate(recipes, overrides or [], hardware, price, times, as_json=as_json)
+        return
+    _refuse_without_hardware(price is not None, times > 1, as_json)
+    _look(recipes, overrides, out)
+
+
+def _refuse_without_hardware(price: bool, times: bool, as_json: bool) -> None:
+    from benchmark.errors import Mistake, UserMistakes
+
+    given = [name for name, is_given in (("--price", price), ("--times", times), ("--json", as_json)) if is_given]
+    if given:
+        remedy = "name a machine, such as --hardware h100x8"
+        raise UserMistakes([Mistake(name, "goes with --hardware alone", remedy) for name in given])
+
+
+def _estimate(
+    recipes: list[str], overrides: list[str], machine: str, price: float | None, times: int, *, as_json: bool
+) -> None:
+    from recipes.cost.estimate import CostPlan
+    from recipes.cost.hardware import find_hardware
+    from recipes.cost.inputs import read_inputs
+    from recipes.cost.showing import notes, plain, stage_table, total_table
+
+    found = find_hardware(machine, price)
+    estimate = CostPlan(read_inputs(recipes, overrides, times=times), found)
+    if as_json:
+        typer.echo(json.dumps(plain(estimate), indent=1))
+        return
+    stages, totals, remarks = stage_table(estimate), total_table(estimate), notes(estimate)
+    console = Console(highlight=False)
+    of_them = f"{found.devices} x " if found.devices > 1 else ""
+    console.print(f"On {of_them}{found.title}, {found.price:,.2f} USD an hour:\n", markup=False, soft_wrap=True)
+    console.print(stages, "", totals, "", sep="\n")
+    for note in remarks:
+        console.print(f"- {note}", markup=False, soft_wrap=True)
+
+
+def _look(recipes: list[str], overrides: Overrides, out: Out) -> None:
+    """Show what would be reused and run in a run directory."""
     from benchmark.progress import SilentProgress
     from benchmark.run_store import RunStore
     from recipes.comparison import prepare_comparison

@@ -55,7 +55,7 @@ def _run(command: str, names: list[str], overrides: list[str], out: Path, report
     console.print("checking recipes, benchmark and models")
     comparison = prepare_comparison(names, overrides)
     again = command_line(command, *names, *(part for value in overrides for part in ("--set", value)), out=out)
-    run_and_show(console, partial(run_comparison, comparison, out, command=again), report)
+    run_and_show(console, partial(run_comparison, comparison, out, command=again), report=report)
 
 
 def default_out(name: str) -> Path:

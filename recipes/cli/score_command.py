@@ -44,4 +44,4 @@ def score(
     given = [str(responses), "--benchmark", benchmark, "--estimator", str(estimator)]
     sets = [part for value in (*named, *(overrides or [])) for part in ("--set", value)]
     again = command_line("score", *given, *sets, out=out)
-    run_and_show(console, partial(run_scoring, scoring, out, command=again), report)
+    run_and_show(console, partial(run_scoring, scoring, out, command=again), report=report)

@@ -48,7 +48,7 @@ def command_line(*words: str, out: Path) -> str:
     return shlex.join(["rpm-methods", *words, "--out", str(out)])
 
 
-def run_and_show(console: Console, work: Work["FinishedRun"], report: bool) -> None:
+def run_and_show(console: Console, work: Work["FinishedRun"], *, report: bool) -> None:
     """Run, then show the table and the places, and make the report; an interruption ends with exit code 130."""
     finished = follow(console, work)
     _show_table(console, finished.table)
