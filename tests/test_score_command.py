@@ -90,7 +90,10 @@ def test_the_command_ends_with_0_and_shows_the_table_and_its_places(
     assert "reused   likelihoods" in shown
     assert (out / "tables" / "table20.md").read_text() in shown
     assert f"{out / 'scores' / 'bounds.json'}  bounds on R-EMID" in shown
-    assert outcome(out) == outcome(place.out)
+    expected, found = outcome(place.out), outcome(out)
+    assert {name: found[name] for name in expected} == expected
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert f"To read responses in: {out / 'report.html'}" in shown
 
 
 def test_running_again_reuses_everything_and_changes_no_byte(place: Workplace, out: Path) -> None:
