@@ -67,6 +67,7 @@ def test_the_example_drops_the_share_of_words_that_it_says_and_the_same_ones_aga
     assert [drop_words(sample, 0.0, seed=1).user_persona.split() for sample in mini.train] == before
 
 
+@pytest.mark.slow
 def test_an_installed_method_is_listed(installed: Path) -> None:
     assert re.search(rf"^{NAME} .* sft +base +yes", python(installed, *CLI, "list"), re.MULTILINE)
 

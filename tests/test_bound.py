@@ -267,6 +267,7 @@ def test_corrected_bound_holds_in_20_000_random_worlds() -> None:
     assert checked == 20_000
 
 
+@pytest.mark.slow
 def test_search_finds_worlds_that_break_the_theorem() -> None:
     found = bound_terms(climb("theorem", (2, 2, 2, 2), restarts=16, steps=2000, rng=np.random.default_rng(1)))
     assert excess("theorem", found) > 0.1

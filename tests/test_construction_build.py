@@ -91,6 +91,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- the whole ----
 
 
+@pytest.mark.slow
 def test_sixty_samples_over_all_splits_are_built_in_spite_of_faults_and_load(built: Path) -> None:
     benchmark = load_benchmark(built / "benchmark.json")
     assert sum(SIXTY.values()) == 60
@@ -187,7 +188,7 @@ def test_texts_in_the_wrong_language_are_repaired_or_replaced(tmp_path: Path) ->
 # ---- stopped and gone on with ----
 
 
-@pytest.mark.parametrize("at", [1, 9, 20])
+@pytest.mark.parametrize("at", [9, *(pytest.param(at, marks=pytest.mark.slow) for at in (1, 20))])
 def test_an_interrupted_build_loses_nothing_that_came_and_ends_the_same(tmp_path: Path, at: int) -> None:
     with serve(scripted) as server:
         builder(server.url, tmp_path / "straight", SMALL).run()
@@ -264,6 +265,7 @@ def test_two_builds_in_one_folder_do_not_meet(tmp_path: Path) -> None:
         ({"money": 0.02}, r"the limit of 0\.02 in money is reached: 0\.\d+ is spent"),
     ],
 )
+@pytest.mark.slow
 def test_no_request_is_sent_that_could_exceed_a_limit(tmp_path: Path, limits: dict[str, Any], shown: str) -> None:
     changes: dict[str, Any] = {"prices": {"prompt": 2, "completion": 2}, "endpoint": {"max_tokens": 100}}
     with serve(dear) as server:
@@ -319,6 +321,7 @@ def test_requests_keep_the_pace(tmp_path: Path) -> None:
 # ---- what else may not happen ----
 
 
+@pytest.mark.slow
 def test_a_model_that_never_answers_well_stops_the_build_and_a_better_one_goes_on(tmp_path: Path) -> None:
     def script(asked: Asked) -> Reply:
         return answer("{}") if step_of(asked) == "kinds" else scripted(asked)

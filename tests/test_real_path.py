@@ -6,10 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from scoring.models.cache import CACHE_VARIABLE
 
 SMALLER = ("benchmark.train_samples=3", "benchmark.test_samples=3", "benchmark.subsets=[id, german]", "seed=7")
-ESTIMATOR = """kind: estimator
+UNTRAINED = """kind: estimator
+estimator: base
+model: smollm2-135m
+"""
+TRAINED = """kind: estimator
 extends: demo/estimator
 benchmark: {train_samples: 3}
 config:
@@ -22,8 +28,9 @@ config:
 """
 
 
-def test_the_demo_compares_two_of_its_methods_with_the_real_model(tmp_path: Path) -> None:
-    (tmp_path / "estimator.yaml").write_text(ESTIMATOR)
+@pytest.mark.parametrize("estimator", [UNTRAINED, pytest.param(TRAINED, marks=pytest.mark.slow)], ids=["base", "corl"])
+def test_the_demo_compares_two_of_its_methods_with_the_real_model(tmp_path: Path, estimator: str) -> None:
+    (tmp_path / "estimator.yaml").write_text(estimator)
     out = tmp_path / "out"
     command = [sys.executable, "-c", "from recipes.cli import main; main()", "compare"]
     command += ["demo/icl", "demo/sft", str(tmp_path / "estimator.yaml"), "--out", str(out)]
@@ -41,6 +48,9 @@ def test_the_demo_compares_two_of_its_methods_with_the_real_model(tmp_path: Path
         assert row["reference_mi"] > 0, "a golden response is likelier behind its own input than behind another's"
         assert abs(row["remi"]) < 20
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["estimator"]["label"] == "corl smollm2-135m"
-    assert len((out / "reasoning.jsonl").read_text().splitlines()) == 6
+    if estimator == TRAINED:
+        assert manifest["estimator"]["label"] == "corl smollm2-135m"
+        assert len((out / "reasoning.jsonl").read_text().splitlines()) == 6
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert "OOD1Test-german" in (out / "report.html").read_text()
     assert "too small to rank methods" in manifest["caution"]

@@ -133,6 +133,7 @@ def unread_models(monkeypatch: pytest.MonkeyPatch) -> None:
         ("config.training.weight_decay=0.1", set(methods()) - {"icl", "corl"}),
     ],
 )
+@pytest.mark.slow
 def test_a_policy_is_trained_anew_exactly_where_a_setting_reaches_it(
     override: str, changed: set[str], tmp_path: Path
 ) -> None:
