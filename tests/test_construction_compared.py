@@ -1,0 +1,52 @@
+"""A benchmark that was built from nothing is validated and compared on, and the key that it took stands nowhere."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from construction_helpers import builder, scripted
+from endpoint_helpers import serve
+from test_command_line import invoke
+from test_runs import BASE, ICL, SFT
+
+from benchmark.subsets import SUBSET_KEYS
+
+KEY = "sk-very-secret-0123456789"
+COUNTS = {"train": 20, "id": 7, **dict.fromkeys(SUBSET_KEYS[1:], 3)}
+"""As few as give every subset an estimate."""
+
+
+@pytest.mark.slow
+def test_sixty_samples_are_built_validated_and_compared_on(
+    tmp_path: Path,
+    tiny_model: Path,
+    tiny_embedding: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert sum(COUNTS.values()) == 60
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serve(scripted) as server:
+        builder(server.url, tmp_path / "built", COUNTS).run()
+    source = tmp_path / "built" / "benchmark.json"
+    assert invoke(monkeypatch, "benchmark", "validate", str(source)) == 0
+
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    base = BASE.format(model=tiny_model, embedding=tiny_embedding, batch_tokens=4096)
+    own = base.replace("{source: mini, train_samples: 3, test_samples: 3, subsets: [id, korean, word_level]}", "{}")
+    (recipes / "_base.yaml").write_text(own.replace("benchmark: {}", f"benchmark: {{source: {source}}}"))
+    (recipes / "sft.yaml").write_text(SFT)
+    (recipes / "icl.yaml").write_text(ICL)
+    (recipes / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
+    monkeypatch.chdir(recipes)
+    out = tmp_path / "out"
+    assert invoke(monkeypatch, "compare", str(recipes), "--out", str(out)) == 0
+    assert "The report:" in capsys.readouterr().out
+
+    rows = list(csv.DictReader((out / "tables" / "table20.csv").open(encoding="utf-8")))
+    assert [row["method"] for row in rows] == ["icl", "sft"]
+    assert all(row[key] for row in rows for key in (*SUBSET_KEYS, "average"))
+    written = [path for folder in (tmp_path / "built", out) for path in folder.rglob("*") if path.is_file()]
+    assert len(written) > 100
+    assert [path for path in written if KEY.encode() in path.read_bytes()] == []
