@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from benchmark.progress import Advance
 from benchmark.prompts import Message, Prompt
 
 
@@ -113,3 +114,22 @@ def _handler(fake: FakeServer, reply: Callable[[Asked], Reply]) -> type[BaseHTTP
             return None
 
     return Handler
+
+
+class Interrupting:
+    """Progress that interrupts the program at its n-th advance."""
+
+    def __init__(self, at: int) -> None:
+        """Interrupt at advance number `at`."""
+        self.left = at
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[Advance]:
+        """Open a task; the count goes on from one to the next."""
+
+        def advance(units: int = 1) -> None:
+            self.left -= units
+            if self.left <= 0:
+                raise KeyboardInterrupt
+
+        yield advance

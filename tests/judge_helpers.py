@@ -2,16 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from conftest import make_sample
-from endpoint_helpers import Asked, FakeServer, Reply, answer
+from endpoint_helpers import Asked, FakeServer, Interrupting, Reply, answer
 
 from benchmark import Sample
-from benchmark.progress import Advance
 from benchmark.seeds import derive_seed
 from scoring.judge.answers import AnswerFile
 from scoring.judge.asking import Asking
@@ -122,22 +120,3 @@ class Bench:
         names = {judge.name: judge for judge in made}
         scores = self.questionnaire.scores(list(names), lambda name, q: asking.verdict(names[name], q))
         return list(scores), asking
-
-
-class Interrupting:
-    """Progress that interrupts the program once so many questions have been settled."""
-
-    def __init__(self, at: int) -> None:
-        """Interrupt at the advance that makes `at`."""
-        self.left = at
-
-    @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Open a task; the count goes on from one to the next."""
-
-        def advance(units: int = 1) -> None:
-            self.left -= units
-            if self.left <= 0:
-                raise KeyboardInterrupt
-
-        yield advance

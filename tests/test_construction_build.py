@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,11 @@ from construction_helpers import (
     with_faults,
     write,
 )
-from endpoint_helpers import Asked, Reply, answer, serve
+from endpoint_helpers import Asked, Interrupting, Reply, answer, serve
 
 from benchmark import Benchmark, RunFailure, load_benchmark
 from benchmark.construction import PHASES, BuildSettings
 from benchmark.construction.report import shortages
-from benchmark.progress import Advance
 from benchmark.subsets import SUBSET_KEYS
 
 KEY = "sk-very-secret-0123456789"
@@ -51,25 +49,6 @@ Builder(BuildSettings.model_validate(json.loads(sys.argv[1])), Path(sys.argv[2])
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-
-
-class Interrupting:
-    """Progress that interrupts the program at its n-th advance."""
-
-    def __init__(self, at: int) -> None:
-        """Interrupt at advance number `at`."""
-        self.left = at
-
-    @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Open a task; the count goes on from one to the next."""
-
-        def advance(units: int = 1) -> None:
-            self.left -= units
-            if self.left == 0:
-                raise KeyboardInterrupt
-
-        yield advance
 
 
 def sizes(benchmark: Benchmark) -> dict[str, int]:

@@ -1,20 +1,18 @@
 """Dialogues and reasoning written by a teacher: read honestly, stored as they come, asked for once."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import make_sample
-from endpoint_helpers import Asked, FakeServer, Reply, answer, serve
+from endpoint_helpers import Asked, FakeServer, Interrupting, Reply, answer, serve
 from mini_helpers import augmented_rows, json_lines
 from test_methods_contract import TWO_STEPS
 
 from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
-from benchmark.progress import Advance
 from rpm_methods.da import augmented_samples
 from rpm_methods.method import TrainContext
 from rpm_methods.registry import get_method
@@ -47,25 +45,6 @@ def teach(asked: Asked) -> Reply:
 def teach_unless(wrong: Mapping[str, Reply]) -> Callable[[Asked], Reply]:
     """Answer prompts that hold one of the texts with its reply."""
     return lambda asked: next((reply for text, reply in wrong.items() if text in asked.text), None) or teach(asked)
-
-
-class Interrupting:
-    """Progress that interrupts the program at its n-th advance."""
-
-    def __init__(self, at: int) -> None:
-        """Interrupt at advance number `at`."""
-        self.left = at
-
-    @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Open a task; the count goes on from one to the next."""
-
-        def advance(units: int = 1) -> None:
-            self.left -= units
-            if self.left <= 0:
-                raise KeyboardInterrupt
-
-        yield advance
 
 
 @pytest.fixture
