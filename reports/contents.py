@@ -34,6 +34,8 @@ class Contents:
     """The one figure of the first page."""
     sections: tuple[Section, ...]
     case: CaseStudy | None
+    training: Section
+    """The curves of each training; empty where nothing was trained."""
     settings: tuple[Table, ...]
     """The resolved recipes, the estimator and where it all ran."""
     departures: tuple[str, ...]
@@ -51,4 +53,4 @@ class Contents:
     @property
     def charts(self) -> Sequence[Chart]:
         """All figures of the sections."""
-        return [chart for section in self.sections for chart in section.charts]
+        return [chart for section in (*self.sections, self.training) for chart in section.charts]

@@ -13,6 +13,8 @@ from pathlib import Path
 from matplotlib import font_manager, get_data_path
 from matplotlib.ft2font import FT2Font
 
+from reports.table import code_point
+
 CJK_PACKAGE, CJK_FILE = "cvttf_NotoSansCJK_Regular", "NotoSansCJKtc-Regular.otf"
 CJK_PROBE = "漢語简体あア한글"
 """A font of the system is taken for one of these scripts where it has all of these."""
@@ -81,7 +83,7 @@ def text_columns(text: str) -> int:
 def _pieces(text: str) -> Iterator[str]:
     lacking = set(without_glyphs(text, figure_fonts()))
     for sign in text:
-        yield sign if sign.isprintable() and sign not in lacking else f"<U+{ord(sign):04X}>"
+        yield sign if sign.isprintable() and sign not in lacking else code_point(sign)
 
 
 @cache

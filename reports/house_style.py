@@ -41,6 +41,8 @@ _FORMATS: Mapping[str, Mapping[str, object]] = {
     "pdf": {"metadata": {"CreationDate": None, "ModDate": None}},
     "png": {"dpi": DPI, "metadata": {"Software": None}},
 }
+CHART_FORMATS = (*_FORMATS, "csv")
+"""Endings of a chart's files: the figure, and its numbers last."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,9 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def write_chart(chart: Chart, folder: Path) -> list[Path]:
-    """Write `NAME.{svg,pdf,png}` and the numbers as `NAME.csv`; return the files."""
-    vector, *others, numbers = (folder / f"{chart.name}.{ending}" for ending in (*_FORMATS, "csv"))
+def write_chart(chart: Chart, folder: Path, formats: Sequence[str] = CHART_FORMATS) -> list[Path]:
+    """Write `NAME.svg` and the other formats, the numbers as `NAME.csv` last; return the files."""
+    vector, *others, numbers = (folder / f"{chart.name}.{ending}" for ending in formats)
     write_bytes(vector, chart.svg)
     for path in others:
         write_bytes(path, image(chart.figure, path.suffix[1:]))
@@ -90,9 +92,15 @@ def write_image(figure: Figure, folder: Path, name: str, formats: Sequence[str] 
 
 
 def image(figure: Figure, ending: str) -> bytes:
-    """Return a figure as a file of this ending; the same figure gives the same bytes."""
+    """Return a figure as a file of this ending; the same figure gives the same bytes.
+
+    Where everything lies in it is worked out once for all its files: that takes longer than drawing one.
+    """
     buffer = io.BytesIO()
     with house_style():
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_layout_engine(None)
         figure.savefig(buffer, format=ending, **_FORMATS[ending])  # type: ignore[arg-type] # savefig's own names
     return buffer.getvalue()
 

@@ -9,16 +9,17 @@ from reports.contents import Contents, Section
 from reports.departures import departures
 from reports.document.write import write_document
 from reports.figures.report_figures import charts_not_drawn, report_charts
-from reports.house_style import Chart, write_chart
+from reports.files import write_charts, write_tables
+from reports.house_style import Chart
 from reports.page.write import write_page
 from reports.published.section import published_tables
 from reports.run_data import RunData, read_run
 from reports.settings import settings_tables
 from reports.table import Table
-from reports.table_formats import write_table
-from reports.tables.report_tables import report_tables, write_tables
+from reports.tables.report_tables import report_tables
 from reports.tables.table14 import Price
-from reports.training.page import write_training_report
+from reports.training.charts import EXPLANATION, training_charts
+from reports.training.page import read_trainings, write_trainings
 from reports.words import answer
 
 ANSWER_CHART = "remi_by_subset"
@@ -50,6 +51,8 @@ OUTLINE = (
 def write_report(folder: Path, *, published: bool = False, price: Price | None = None) -> list[Path]:
     """Write `tables/`, `figures/`, `report.pdf` and `report.html` of a run; the same run gives the same bytes.
 
+    What an earlier report left of tables and figures that this one does not make is removed.
+
     Args:
         folder: the run directory.
         published: whether the paper's numbers stand beside the run's.
@@ -64,17 +67,20 @@ def write_report(folder: Path, *, published: bool = False, price: Price | None =
     """
     run = read_run(folder)
     tables, charts = report_tables(run, price), report_charts(run)
-    contents = gather(run, tables, charts, published=published)
+    trained = read_trainings(folder)
+    curves = training_charts(trained)
+    contents = gather(run, tables, charts, curves, published=published)
     beside = [table for section in contents.sections for table in section.tables if table not in tables]
-    written = write_tables(run, price)
-    written += [path for table in beside for path in write_table(table, folder / "tables")]
-    written += [path for chart in charts for path in write_chart(chart, folder / "figures")]
-    written += write_training_report(folder)
+    written = write_tables([*tables, *beside], folder)
+    written += write_charts(charts, folder)
+    written += write_trainings(trained, curves, folder)
     return [*written, write_document(contents, folder / PDF), write_page(contents, folder / PAGE)]
 
 
-def gather(run: RunData, tables: Iterable[Table], charts: Iterable[Chart], *, published: bool) -> Contents:
-    """Return what the PDF and the page are made from."""
+def gather(
+    run: RunData, tables: Iterable[Table], charts: Iterable[Chart], curves: tuple[Chart, ...], *, published: bool
+) -> Contents:
+    """Return what the PDF and the page are made from; the curves are those of trainings."""
     by_table = {table.name: table for table in tables}
     by_chart = {chart.name: chart for chart in charts}
     sections = tuple(_sections(by_table, by_chart))
@@ -86,10 +92,11 @@ def gather(run: RunData, tables: Iterable[Table], charts: Iterable[Chart], *, pu
         answer_chart=by_chart.get(ANSWER_CHART),
         sections=(*sections, Section("Beside the paper's numbers", published_tables(run))) if published else sections,
         case=choose_case(run),
+        training=Section("Training", charts=curves, text=(EXPLANATION,) if curves else ()),
         settings=settings_tables(run),
         departures=departures(run),
         command=str(run.manifest.get("command") or ""),
-        missing=(*run.missing, *charts_not_drawn(run)),
+        missing=(*run.missing, *charts_not_drawn(by_chart.values())),
     )
 
 

@@ -1,5 +1,6 @@
 """A table as reports hold it: cells that know their value and how it is shown, and the files they came from."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ UNRELIABLE = "°"
 """Behind an interval that rests on too few personas or characters."""
 LONGEST_LABEL = 120
 """Characters of a name that are shown; its value keeps all."""
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -90,3 +92,13 @@ def cut(text: str, most: int = LONGEST_LABEL) -> str:
     """Return the beginning of a text that is longer than that many characters, and how many more it has."""
     more = len(text) - most
     return f"{text[:most]}… ({more:,} more characters)" if more > 0 else text
+
+
+def code_point(sign: str) -> str:
+    """Return a character's code point, as in "<U+202E>"."""
+    return f"<U+{ord(sign):04X}>"
+
+
+def without_halves(text: str) -> str:
+    """Return a text with each half of a character named by its code point: JSON can spell one, no file can hold it."""
+    return _HALF_CHARACTER.sub(lambda sign: code_point(sign[0]), text)

@@ -15,7 +15,7 @@ from itertools import groupby, takewhile
 from pathlib import Path
 
 from benchmark.run_store import write_text
-from reports.table import Cell, Column, Table, Value
+from reports.table import Cell, Column, Table, Value, without_halves
 
 FORMATS = ("md", "csv", "tex")
 """Endings of a table's files."""
@@ -134,8 +134,8 @@ def _notes(table: Table) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    """Return a text without line ends and without what steers a terminal."""
-    return " ".join(text.split()).translate(_CONTROLS)
+    """Return a text without line ends and without what steers a terminal; halves of characters are named."""
+    return without_halves(" ".join(text.split()).translate(_CONTROLS))
 
 
 # Markdown
@@ -230,7 +230,7 @@ def _plain(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if _FORMULA.match(value) else value
+        return without_halves(f"'{value}" if _FORMULA.match(value) else value)
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 

@@ -20,6 +20,7 @@ def made_contents(run: RunData, *, title: str = "A comparison", command: str = "
         answer_chart=made_chart("first"),
         sections=(Section("Estimates", (made_table(run),), (made_chart("first"), made_chart("second")), ("About.",)),),
         case=choose_case(run),
+        training=Section("Training", charts=(made_chart("training/sft"),)),
         settings=(Table("settings", "Settings", (Column("key", "Key", "left"),), ((Cell("seed", "seed"),),)),),
         departures=("Nothing is cut.",),
         command=command,

@@ -27,6 +27,7 @@ def made_contents(run: RunData, **changes: Any) -> Contents:  # noqa: ANN401 - f
         "answer_chart": bars(run),
         "sections": (Section("R-EMI", (table,), (), ("What methods add.",)),),
         "case": None,
+        "training": Section("Training"),
         "settings": (),
         "departures": ("One departure.",),
         "command": "rpm-methods compare demo",

@@ -12,9 +12,10 @@ import pytest
 from matplotlib.axes import Axes
 
 from benchmark.errors import RunFailure
+from reports.training.charts import training_charts
 from reports.training.page import write_training_report
-from reports.training.panels import Stretch, label_rows
-from reports.training.phase_figure import draw_phases, phase_panels, phases_note, stretches
+from reports.training.panels import Stretch, draw_panels, label_rows
+from reports.training.phase_figure import phase_panels, phases_note, stretches
 from reports.training.phase_guards import warnings
 from reports.training.phase_section import phase_section
 from reports.training.phased_training import Phase, PhasedTraining, PhasePlace, phase_place
@@ -90,8 +91,7 @@ def put(run: Path, name: str, phases: Sequence[Phase]) -> None:
 
 
 def drawn(phases: Sequence[Phase]) -> dict[str, Axes]:
-    figure = draw_phases("T", phases)
-    assert figure is not None
+    figure = draw_panels(phase_panels(phases), stretches(phases))
     return {axes.get_title(loc="left"): axes for axes in figure.axes}
 
 
@@ -266,10 +266,29 @@ def test_the_note_tells_what_the_names_of_phases_stand_for() -> None:
         "0.1 generator SFT (cold start); k.1 generator RL, k.2 policy SFT, k.3 policy RL (iteration k). "
     )
     assert phases_note(fold()[:1]).startswith("0.1 generator SFT (cold start). ")
-    figure = draw_phases("estimator, fold 0", fold())
-    assert figure is not None
-    assert figure.get_suptitle() == "Training of estimator, fold 0"
-    assert figure.get_supxlabel().replace("\n", " ") == phases_note(fold())
+    (chart,) = training_charts([PhasedTraining("estimator", "estimator", tuple(fold()))])
+    assert chart.title == "Training of estimator, fold 0"
+    assert chart.caption.endswith(phases_note(fold()))
+    assert phases_note(fold()) in section(fold()).splitlines()
+
+
+def test_the_numbers_of_a_figure_are_those_that_it_draws() -> None:
+    (chart,) = training_charts([PhasedTraining("estimator", "estimator", tuple(fold()))])
+    assert (chart.name, chart.sources) == (
+        "training/estimator/fold-0",
+        ("training/estimator/fold-0/*/*/training_log.json",),
+    )
+    drawn_points = [
+        (axes.get_title(loc="left"), x, y)
+        for axes in chart.figure.axes
+        for line in axes.get_lines()
+        if line.get_transform() == axes.transData
+        for x, y in zip(*line.get_data(), strict=True)
+        if y == y
+    ]
+    stored = [(row["panel"], row["step"], row["value"]) for row in chart.data if row["value"] is not None]
+    assert len(stored) > 10
+    assert sorted(stored) == sorted(drawn_points)
 
 
 def test_the_table_has_a_row_for_each_phase() -> None:
@@ -387,7 +406,7 @@ def test_the_same_logs_give_the_same_bytes(tmp_path: Path) -> None:
     for run in (tmp_path / "one", tmp_path / "two"):
         put(run, "estimator/fold-0", fold())
         contents.append([path.read_bytes() for path in write_training_report(run)])
-    assert len(contents[0]) == 3
+    assert len(contents[0]) == 4
     assert contents[0] == contents[1]
 
 

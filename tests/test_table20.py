@@ -55,6 +55,7 @@ MANIFEST: dict[str, Any] = {
         {"name": "policy/corl", "counts": {"steps": 4, "steps_without_spread": 0, "iterations": 1, "diverged": 1}},
         {"name": "estimator", "counts": {"folds": 2, "steps": 8, "steps_without_spread": 3}},
         {"name": "responses/icl", "counts": {"samples": 9, "cut_by_length": 4, "empty": 1, "malformed": 3}},
+        {"name": "responses/sft", "counts": {"samples": 9, "cut_by_length": 2, "empty": 0}},
     ],
 }
 REMI = [
@@ -177,9 +178,9 @@ def test_notes_carry_the_caution_the_estimator_and_every_count() -> None:
         "Too small.",
         "base m, w/o Reasoning",
         "Unscored samples of sft on m: 1.",
-        "cut by the length limit (scored without an end-of-turn token): 4 of 9",
-        "empty (scored as the end-of-turn token alone): 1 of 9",
-        "between their tags; the whole text is scored): 3 of 9",
+        "cut by the length limit (scored without an end-of-turn token): icl 4 of 9, sft 2 of 9.",
+        "empty (scored as the end-of-turn token alone): icl 1 of 9.",
+        "between their tags; the whole text is scored): icl 3 of 9.",
         "Training of grpo learned nothing in 2 of 5 steps",
         "Training of the estimator learned nothing in 3 of 8 steps",
         "Training of corl diverged; its adapter is that of iteration 1.",

@@ -11,10 +11,13 @@ import pytest
 from made_run import MadeRun, make_run
 
 from benchmark import Benchmark, RunFailure
+from reports.files import write_tables
+from reports.published import section
+from reports.published.section import published_tables
 from reports.run_data import RunData, read_run
 from reports.table import Table
 from reports.table_formats import FORMATS, as_csv, as_latex, as_markdown
-from reports.tables.report_tables import NAMES, report_tables, write_tables
+from reports.tables.report_tables import NAMES, report_tables
 from reports.tables.table02 import table02
 from reports.tables.table14 import Price, duration, table14
 from reports.tables.table20 import table20
@@ -181,9 +184,8 @@ def test_times_are_shown_as_they_are_read(seconds: float, shown: str) -> None:
 
 
 def test_a_whole_run_has_all_tables_but_what_was_not_asked_for_and_each_names_its_sources(folder: Path) -> None:
-    run = read_run(folder)
-    paths = write_tables(run, GPU)
-    tables = report_tables(run, GPU)
+    tables = report_tables(read_run(folder), GPU)
+    paths = write_tables(tables, folder)
     assert [table.name for table in tables] == [name for name in NAMES if name not in ("table01", "agreement")]
     assert [path.name for path in paths] == [f"{table.name}.{ending}" for table in tables for ending in FORMATS]
     assert sorted(path.name for path in (folder / "tables").iterdir()) == sorted(path.name for path in paths)
@@ -191,7 +193,8 @@ def test_a_whole_run_has_all_tables_but_what_was_not_asked_for_and_each_names_it
         assert table.sources
         assert all((folder / source).is_file() for source in table.sources)
     before = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in write_tables(read_run(folder), GPU)] == before
+    again = write_tables(report_tables(read_run(folder), GPU), folder)
+    assert [path.read_bytes() for path in again] == before
 
 
 def test_keys_of_csv_files_are_all_different(folder: Path) -> None:
@@ -201,21 +204,31 @@ def test_keys_of_csv_files_are_all_different(folder: Path) -> None:
 
 
 def test_tables_that_the_run_no_longer_has_are_removed(folder: Path) -> None:
-    write_tables(read_run(folder))
+    write_tables(report_tables(read_run(folder)), folder)
     (folder / "tables" / "mine.csv").write_text("a\n")
     (folder / "samples.jsonl").unlink()
     (folder / "scores" / "bounds.json").unlink()
-    write_tables(read_run(folder))
+    write_tables(report_tables(read_run(folder)), folder)
     names = {path.stem for path in (folder / "tables").iterdir()}
     assert names == {"table20", "table20_intervals", "table14", "mine"}
+
+
+def test_published_tables_of_an_earlier_report_are_removed_unless_asked_for_again(folder: Path) -> None:
+    run = read_run(folder)
+    own, published = report_tables(run), published_tables(run)
+    assert tuple(table.name for table in published) == section.NAMES
+    write_tables([*own, *published], folder)
+    assert {path.stem for path in (folder / "tables").iterdir()} == {table.name for table in (*own, *published)}
+    write_tables(own, folder)
+    assert {path.stem for path in (folder / "tables").iterdir()} == {table.name for table in own}
 
 
 @pytest.mark.parametrize("name", ["remi", "averages", "remid", "differences", "bounds", "divergences"])
 def test_any_score_file_can_be_missing(folder: Path, name: str) -> None:
     (folder / "scores" / f"{name}.json").unlink()
-    run = read_run(folder)
-    assert write_tables(run)
-    assert all(f"scores/{name}.json" not in table.sources for table in report_tables(run))
+    tables = report_tables(read_run(folder))
+    assert write_tables(tables, folder)
+    assert all(f"scores/{name}.json" not in table.sources for table in tables)
 
 
 def test_an_estimators_run_has_its_costs_alone(folder: Path) -> None:

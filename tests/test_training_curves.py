@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.image import imread
 
 from benchmark.errors import RunFailure
+from reports.training.charts import training_charts
 from reports.training.log import build_panels
 from reports.training.markdown import LONGEST_TEXT
 from reports.training.page import as_markdown, write_training_report
 from reports.training.panels import FEW_STEPS
-from reports.training.trained_method import TrainedMethod, draw_curves
+from reports.training.trained_method import TrainedMethod
 
 PREFLIGHT: dict[str, Any] = {
     "rows": 16,
@@ -85,7 +86,8 @@ def put(run: Path, name: str, log: list[dict[str, Any]], **others: object) -> No
 
 
 def panels_drawn(log: list[dict[str, Any]]) -> dict[str, Axes]:
-    figure = draw_curves(TrainedMethod("m", "M", tuple(build_panels(log))))
+    (chart,) = training_charts([TrainedMethod("m", "M", tuple(build_panels(log)))])
+    figure = chart.figure
     return {axes.get_title(loc="left"): axes for axes in figure.axes}
 
 
@@ -235,7 +237,8 @@ def test_methods_stand_in_the_order_of_their_specs_with_their_labels(tmp_path: P
     specs = {"sft": {"label": "SFT", "order": 20}, "dpo": {"label": "DPO", "order": 40}}
     (tmp_path / "manifest.json").write_text(json.dumps({"methods": specs}))
     written = [path.relative_to(tmp_path).as_posix() for path in write_training_report(tmp_path)]
-    figures = [f"figures/training/{name}.{suffix}" for name in ("sft", "dpo", "other") for suffix in ("svg", "png")]
+    endings = ("svg", "png", "csv")
+    figures = [f"figures/training/{name}.{ending}" for name in ("sft", "dpo", "other") for ending in endings]
     assert written == [*figures, "training/README.md"]
     lines = (tmp_path / "training/README.md").read_text().splitlines()
     assert [line for line in lines if line.startswith("## ")] == ["## SFT", "## DPO", "## other"]
@@ -257,7 +260,7 @@ def test_the_same_log_gives_the_same_bytes_and_a_picture(tmp_path: Path) -> None
     assert contents[0] == contents[1]
     assert b"dc:date" not in contents[0][0]
     picture = imread(tmp_path / "one/figures/training/grpo.png")
-    assert picture.shape[1] == 1620
+    assert picture.shape[1] == 1260
     assert picture[..., :3].min() < 0.1
 
 

@@ -57,6 +57,10 @@ def run_and_show(console: Console, work: Work["FinishedRun"], *, report: bool) -
         from reports.report import write_report
 
         show_report(console, write_report(finished.folder))
+    else:
+        from reports.training.page import write_training_report
+
+        write_training_report(finished.folder)
 
 
 def show_report(console: Console, written: list[Path]) -> None:

@@ -66,6 +66,7 @@ class Flow:
             yield from self._section(section)
         yield {"kind": "break", "wide": None}
         yield from headed("Case study", [_case(contents)])
+        yield from self._section(contents.training)
         if contents.settings:
             yield from self._section(Section("Settings", contents.settings))
         if contents.command:

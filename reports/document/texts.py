@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.fonts import without_glyphs
-from reports.table import cut
+from reports.table import code_point, cut
 
 MOST_NAMED = 40
 """Characters without a glyph that are listed one by one."""
@@ -62,11 +62,6 @@ def typesettable(data: Any, fonts: Sequence[Path]) -> tuple[Any, str]:  # noqa: 
     lacking = "".join(sign for sign in without_glyphs(used, fonts) if not _is_invisible(sign))
     names = {ord(sign): code_point(sign) for sign in lacking}
     return _map_strings(data, lambda text: text.translate(names)), lacking
-
-
-def code_point(sign: str) -> str:
-    """Return a character's code point, as in "<U+202E>"."""
-    return f"<U+{ord(sign):04X}>"
 
 
 def glyph_note(lacking: str) -> str:

@@ -1,7 +1,6 @@
 """The figures of a report, in the order in which they are read, and a sentence for each that a run cannot have."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 
 from reports.figures import (
     bound_against_remid,
@@ -12,32 +11,27 @@ from reports.figures import (
     remi_by_subset,
     risk_by_method,
 )
-from reports.house_style import Chart, write_chart
+from reports.house_style import Chart
 from reports.run_data import RunData
 
-FIGURES: tuple[tuple[Callable[[RunData], Chart | None], str], ...] = (
-    (remi_by_subset.remi_by_subset, remi_by_subset.NEEDS),
-    (differences_forest.differences_forest, differences_forest.NEEDS),
-    (risk_by_method.risk_by_method, risk_by_method.NEEDS),
-    (bound_against_remid.bound_against_remid, bound_against_remid.NEEDS),
-    (correlation_by_samples.correlation_by_samples, correlation_by_samples.NEEDS),
-    (performance_by_severity.performance_by_severity, performance_by_severity.NEEDS),
-    (remi_against_judges.remi_against_judges, remi_against_judges.NEEDS),
-)
-"""What draws a figure, or returns None, and what is then said."""
-FOLDER = "figures"
+FIGURES: Mapping[str, tuple[Callable[[RunData], Chart | None], str]] = {
+    "remi_by_subset": (remi_by_subset.remi_by_subset, remi_by_subset.NEEDS),
+    "differences_forest": (differences_forest.differences_forest, differences_forest.NEEDS),
+    "risk_by_method": (risk_by_method.risk_by_method, risk_by_method.NEEDS),
+    "bound_against_remid": (bound_against_remid.bound_against_remid, bound_against_remid.NEEDS),
+    "correlation_by_samples": (correlation_by_samples.correlation_by_samples, correlation_by_samples.NEEDS),
+    "performance_by_severity": (performance_by_severity.performance_by_severity, performance_by_severity.NEEDS),
+    "remi_against_judges": (remi_against_judges.remi_against_judges, remi_against_judges.NEEDS),
+}
+"""What draws each figure, or returns None, and what is then said."""
 
 
 def report_charts(run: RunData) -> tuple[Chart, ...]:
     """Return the figures that the run has what it takes for."""
-    return tuple(chart for draw, _ in FIGURES if (chart := draw(run)) is not None)
+    return tuple(chart for draw, _ in FIGURES.values() if (chart := draw(run)) is not None)
 
 
-def charts_not_drawn(run: RunData) -> tuple[str, ...]:
-    """Return a sentence for each figure that the run lacks something for."""
-    return tuple(needs for draw, needs in FIGURES if draw(run) is None)
-
-
-def write_charts(run: RunData) -> list[Path]:
-    """Write the figures and their numbers into `figures/` of the run; return the files."""
-    return [path for chart in report_charts(run) for path in write_chart(chart, run.folder / FOLDER)]
+def charts_not_drawn(charts: Collection[Chart]) -> tuple[str, ...]:
+    """Return a sentence for each figure that is not among these."""
+    drawn = {chart.name for chart in charts}
+    return tuple(needs for name, (_, needs) in FIGURES.items() if name not in drawn)

@@ -24,6 +24,8 @@ SCRIPTS = ("dom", "index", "state", "views", "tables", "texts", "search", "sampl
 """Files of the script, in the order in which they stand in it."""
 LONGEST_TEXT = 4000
 """Characters of a text that are shown outside the reader."""
+MOST_NUMBERS = 1000
+"""Of a figure's numbers that the page holds; of more it names the file."""
 FEW_NOTES = 4
 """Notes of a table that are shown at once."""
 
@@ -74,7 +76,7 @@ def _environment() -> Environment:
     for name in ("columns", "rows", "groups", "picture", "numbers"):
         made.filters[name] = getattr(view, name)
     made.filters["cut"] = partial(cut, most=LONGEST_TEXT)
-    made.globals.update(endings=ENDINGS, fields=FIELDS)
+    made.globals.update(endings=ENDINGS, fields=FIELDS, most_numbers=MOST_NUMBERS)
     return made
 
 

@@ -12,6 +12,8 @@ from reports.table import Column, Table, label, words
 from reports.tables.columns import sources
 from reports.tables.notes import LEVEL, caution, unreliable_note
 
+NAMES = ("published_beside", "published_agreement", "findings", "published_findings")
+"""Of all tables that there can be."""
 RULES = (
     f"A finding holds, or does not hold, where its test reaches {LEVEL} in that direction; else it is not decidable at "
     "this size. Unreliable intervals decide nothing.",

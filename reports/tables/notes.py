@@ -23,6 +23,7 @@ def table_notes(run: RunData) -> list[str]:
         f"{_samples(rows)}; {interval_note(rows)}.",
         *_unscored_notes(run, rows),
         *(note for stage in run.manifest["stages"] for note in _stage_notes(stage)),
+        *_answer_notes(run.manifest["stages"]),
     ]
 
 
@@ -120,8 +121,6 @@ def _stage_notes(stage: Row) -> Iterator[str]:
     kind, _, method = stage["name"].partition("/")
     if kind == "reasoning":
         yield _reasoning_note(stage["counts"])
-    elif kind == "responses":
-        yield from _answer_notes(cut(method), stage["counts"])
     elif kind in ("policy", "estimator"):
         yield from _training_notes(cut(method) or "the estimator", stage["counts"])
 
@@ -147,16 +146,25 @@ def _reasoning_note(counts: Mapping[str, int]) -> str:
     return f"Reasonings of the estimator, of {counts['samples']}: {parts}."
 
 
-def _answer_notes(method: str, counts: Mapping[str, int]) -> Iterator[str]:
+def _answer_notes(stages: Sequence[Row]) -> Iterator[str]:
+    """Say of which methods how many responses are not as they should be, a sentence for each cause."""
     causes = {
         "cut_by_length": "cut by the length limit (scored without an end-of-turn token)",
         "prompt_too_long": "not given because the prompt was longer than the context",
         "malformed": "malformed (no thinking and answer between their tags; the whole text is scored)",
         "empty": "empty (scored as the end-of-turn token alone)",
     }
+    counted = [(name, stage["counts"]) for stage in stages if (name := _answering(stage))]
     for key, cause in causes.items():
-        if counts.get(key):
-            yield f"Responses of {method} {cause}: {counts[key]} of {counts['samples']}."
+        found = [f"{name} {counts[key]} of {counts['samples']}" for name, counts in counted if counts.get(key)]
+        if found:
+            yield f"Responses {cause}: {', '.join(found)}."
+
+
+def _answering(stage: Row) -> str:
+    """Return the method whose responses a stage gave; an empty text where it gave none."""
+    kind, _, method = stage["name"].partition("/")
+    return cut(method) if kind == "responses" else ""
 
 
 def _line(note: str) -> str:

@@ -1,10 +1,7 @@
 """All tables of a run, in the order in which they are read."""
 
-from pathlib import Path
-
 from reports.run_data import RunData
 from reports.table import Table
-from reports.table_formats import FORMATS, write_table
 from reports.tables.agreement import agreement_table
 from reports.tables.table01 import table01
 from reports.tables.table02 import table02
@@ -50,16 +47,3 @@ def report_tables(run: RunData, price: Price | None = None) -> tuple[Table, ...]
         table12_all(run),
     )
     return tuple(table for table in made if table is not None and table.rows)
-
-
-def write_tables(run: RunData, price: Price | None = None) -> list[Path]:
-    """Write the tables to `tables/` in the run and return the files; older ones of tables it no longer has are removed.
-
-    Raises:
-        UserMistakes, RunFailure: see `report_tables`.
-    """
-    folder, tables = run.folder / "tables", report_tables(run, price)
-    for name in set(NAMES) - {table.name for table in tables}:
-        for ending in FORMATS:
-            (folder / f"{name}.{ending}").unlink(missing_ok=True)
-    return [path for table in tables for path in write_table(table, folder)]

@@ -8,26 +8,25 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from benchmark.run_store import read_json, write_text
-from reports.house_style import write_image
+from reports.house_style import Chart, write_chart
+from reports.training.charts import EXPLANATION, Training, training_charts
 from reports.training.log import LOG
-from reports.training.phase_figure import draw_phases
 from reports.training.phase_section import phase_section
 from reports.training.phased_training import Phase, PhasedTraining, phase_place, read_phase
-from reports.training.trained_method import TrainedMethod, draw_curves, method_section, read_method
+from reports.training.trained_method import method_section, read_method
 
-FORMATS = ("svg", "png")
-Training: TypeAlias = TrainedMethod | PhasedTraining
+FORMATS = ("svg", "png", "csv")
 
 
 def write_training_report(run: Path) -> list[Path]:
     """Draw each `training/**/training_log.json` of a run and write one page about all of them.
 
-    Figures go to `figures/training/METHOD.{svg,png}`, those of folds to `figures/training/NAME/fold-I.{svg,png}`, the
-    page to `training/README.md`, methods in the order of their specs in `manifest.json` and what is no method behind
-    them. A log without a logged step has no figure.
+    Figures go to `figures/training/METHOD.{svg,png}` with their numbers as CSV, those of folds to
+    `figures/training/NAME/fold-I.*`, the page to `training/README.md`, methods in the order of their specs in
+    `manifest.json` and what is no method behind them. A log without a logged step has no figure.
 
     Returns:
         What was written, the page last; nothing is written where nothing was trained.
@@ -36,7 +35,12 @@ def write_training_report(run: Path) -> list[Path]:
         RunFailure: a file is damaged or cannot be written.
     """
     trained = read_trainings(run)
-    written = [path for one in trained for path in _write_figures(one, run / "figures" / "training")]
+    return write_trainings(trained, training_charts(trained), run)
+
+
+def write_trainings(trained: Sequence[Training], charts: Sequence[Chart], run: Path) -> list[Path]:
+    """Write what `write_training_report` does, from trainings that are read and charts that are made."""
+    written = [path for chart in charts for path in write_chart(chart, run / "figures", FORMATS)]
     if trained:
         page = run / "training" / "README.md"
         write_text(page, as_markdown(trained))
@@ -68,24 +72,11 @@ def _spec(specs: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any
     return specs.get(key, {"label": key, "order": math.inf})
 
 
-def _write_figures(training: Training, folder: Path) -> Iterator[Path]:
-    if isinstance(training, PhasedTraining):
-        for name, title, phases in training.figures():
-            figure = draw_phases(title, phases)
-            if figure is not None:
-                yield from write_image(figure, folder, name, FORMATS)
-    elif training.panels:
-        yield from write_image(draw_curves(training), folder, training.name, FORMATS)
-
-
 def as_markdown(trained: Sequence[Training]) -> str:
     """Return the page: what its values are, and a section for each training."""
-    head = (
-        "# Training\n\nValues are those of the step they stand at, as the trainer logged them; – is a value that was "
-        "not to be had. The loss of a policy gradient stays near zero while the policy learns: look at the reward, "
-        "its spread and the gradient norm."
+    return (
+        "\n\n".join(["# Training", EXPLANATION, *(part for training in trained for part in _section(training))]) + "\n"
     )
-    return "\n\n".join([head, *(part for training in trained for part in _section(training))]) + "\n"
 
 
 def _section(training: Training) -> Iterator[str]:

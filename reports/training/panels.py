@@ -5,7 +5,6 @@ give the same bytes.
 """
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,17 +16,18 @@ from reports.house_style import COLOURS, house_style
 
 LINES, MARKERS = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1))), ("o", "s", "^", "D", "v", "X", "P")
 COLUMNS = 3
+PANEL_WIDTH, PANEL_HEIGHT = 2.8, 2.25
+"""In inches: three stand side by side on a page upright."""
 FEW_STEPS = 25
 """Up to so many points each has a marker; above, those without a neighbour, and some to tell curves apart."""
 MARKED = 8
+TITLE_SIZE = 9
 LABEL_SIZE = 6.5
 """Of the labels of stretches, in points."""
 LABEL_HEIGHT = 8
 """From one row of labels to the next, in points."""
 LABEL_WIDTH = 0.022
 """Of a character of a label, as a share of the x axis."""
-NOTE_WIDTH = 50
-"""Characters of the note below a figure for each column of panels."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,17 @@ class Stretch:
     shaded: bool
 
 
-def draw_panels(title: str, panels: Sequence[Panel], stretches: Sequence[Stretch] = (), note: str = "") -> Figure:
+def draw_panels(panels: Sequence[Panel], stretches: Sequence[Stretch] = ()) -> Figure:
     """Return a figure of at least one panel, all of them over the same range of steps.
 
     Args:
-        title: of the figure.
         panels: in their order.
         stretches: what the x axis is made of, from left to right; without any it is as long as the curves.
-        note: a line below the panels.
     """
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
     with house_style():
-        figure = Figure(figsize=(3.6 * columns, 2.7 * lines + 0.4), layout="constrained")
-        figure.suptitle(title, parse_math=False)
-        if note:
-            figure.supxlabel(textwrap.fill(note, NOTE_WIDTH * columns), fontsize=8, parse_math=False)
+        figure = Figure(figsize=(PANEL_WIDTH * columns, PANEL_HEIGHT * lines), layout="constrained")
         for place, panel in enumerate(panels, start=1):
             axes = figure.add_subplot(lines, columns, place)
             _draw_panel(axes, panel)
@@ -96,7 +91,7 @@ def _range(panels: Sequence[Panel], stretches: Sequence[Stretch]) -> tuple[float
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     for place, curve in enumerate(panel.curves):
         _draw_curve(axes, curve, place, tell_apart=len(panel.curves) > 1)
-    axes.set_title(panel.title)
+    axes.set_title(panel.title, fontsize=TITLE_SIZE)
     axes.set_xlabel("step")
     axes.set_ylabel(panel.axis)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=(1, 2, 5, 10), integer=True, min_n_ticks=1))
@@ -104,7 +99,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     if panel.limits:
         axes.set_ylim(*panel.limits)
     if len(panel.curves) > 1 or panel.curves[0].spread:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=8)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, fontsize=8)
 
 
 def _draw_curve(axes: Axes, curve: Curve, place: int, *, tell_apart: bool) -> None:
@@ -147,7 +142,7 @@ def _draw_stretches(axes: Axes, title: str, stretches: Sequence[Stretch]) -> Non
             color="0.35",
             annotation_clip=False,
         )
-    axes.set_title(title, pad=6 + LABEL_HEIGHT * (max(rows) + 1))
+    axes.set_title(title, fontsize=TITLE_SIZE, pad=6 + LABEL_HEIGHT * (max(rows) + 1))
 
 
 def label_rows(stretches: Sequence[Stretch]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The figure of a training by co-evolution: all its phases on one x axis.
+"""What the figure of a training by co-evolution shows: all its phases on one x axis.
 
 What has another unit in each role has a panel for each: rewards, their parts and spread, the length of rollouts. The
 rest has one panel over all phases. Lines break between phases.
@@ -6,8 +6,6 @@ rest has one panel over all phases. Lines break between phases.
 
 from collections.abc import Sequence
 from dataclasses import replace
-
-from matplotlib.figure import Figure
 
 from reports.training.log import (
     CUT,
@@ -21,7 +19,7 @@ from reports.training.log import (
     laid_out,
     part_keys,
 )
-from reports.training.panels import Panel, Stretch, draw_panels
+from reports.training.panels import Panel, Stretch
 from reports.training.phased_training import Phase, PlacedPhase, counted_on, joined_rows
 
 HELD_OUT = Layout("Held-out perplexity", "perplexity (no unit)", {"held_out/perplexity": "perplexity"})
@@ -46,12 +44,6 @@ LIKELIHOOD = "rewards/likelihood/mean"
 """Either a sum of log p or a probability a token; the log does not say which, and only a sum is below 0."""
 ALONE = {"likelihood": "probability a token (0 to 1)", "ratio": "ratio (0 to 1)"}
 """Axis of a reward that is one part alone."""
-
-
-def draw_phases(title: str, phases: Sequence[Phase]) -> Figure | None:
-    """Return the figure of the phases of one fold; None where no step was logged."""
-    panels = phase_panels(phases)
-    return draw_panels(f"Training of {title}", panels, stretches(phases), phases_note(phases)) if panels else None
 
 
 def stretches(phases: Sequence[Phase]) -> list[Stretch]:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from reports.training.log import Row
 from reports.training.markdown import cell, fenced, number, rollout_facts, table
-from reports.training.phase_figure import HELD_OUT, phase_panels
+from reports.training.phase_figure import HELD_OUT, phase_panels, phases_note
 from reports.training.phase_guards import COPIED_MAX, CORRELATION, steps_without_spread, warnings
 from reports.training.phased_training import Phase, PhasedTraining
 
@@ -24,6 +24,7 @@ def phase_section(training: PhasedTraining) -> Iterator[str]:
     for name, title, phases in training.figures():
         if phase_panels(phases):
             yield f"![Curves of {title}](../figures/training/{quote(name)}.svg)"
+            yield phases_note(phases)
     yield NAMES
     yield _phases_table(training.phases)
     checked = [phase for phase in training.phases if phase.preflight]

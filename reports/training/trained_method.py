@@ -1,4 +1,4 @@
-"""A method that was trained at once, with one log: its figure and its section of the page about training."""
+"""A method that was trained at once, with one log, and its section of the page about training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from matplotlib.figure import Figure
-
 from reports.training.log import Row, build_panels, read_training
 from reports.training.markdown import cell, fenced, number, rollout_facts, table, title_on_base
-from reports.training.panels import Panel, draw_panels
+from reports.training.panels import Panel
 
 NAMED_ROWS = 5
 SUMMARY_FACTS = {
@@ -45,11 +43,6 @@ def read_method(log: Path, name: str, label: str) -> TrainedMethod:
     rows, preflight, rollouts = read_training(log)
     summary = rows[-1] if rows and "train_loss" in rows[-1] else {}
     return TrainedMethod(name, label, tuple(build_panels(rows)), summary, preflight, rollouts)
-
-
-def draw_curves(method: TrainedMethod) -> Figure:
-    """Return the figure of a method with at least one panel."""
-    return draw_panels(f"Training of {method.title}", method.panels)
 
 
 def method_section(method: TrainedMethod) -> Iterator[str]:
