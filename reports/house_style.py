@@ -99,6 +99,7 @@ def image(figure: Figure, ending: str) -> bytes:
     buffer = io.BytesIO()
     with house_style():
         if figure.get_layout_engine() is not None:
+            figure.set_dpi(DPI)  # widths of texts follow it a little
             figure.draw_without_rendering()
             figure.set_layout_engine(None)
         figure.savefig(buffer, format=ending, **_FORMATS[ending])  # type: ignore[arg-type] # savefig's own names

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.run_store import read_json, write_text
 from reports.house_style import Chart, write_chart
+from reports.table import without_halves
 from reports.training.charts import EXPLANATION, Training, training_charts
 from reports.training.log import LOG
 from reports.training.phase_section import phase_section
@@ -43,7 +44,7 @@ def write_trainings(trained: Sequence[Training], charts: Sequence[Chart], run: P
     written = [path for chart in charts for path in write_chart(chart, run / "figures", FORMATS)]
     if trained:
         page = run / "training" / "README.md"
-        write_text(page, as_markdown(trained))
+        write_text(page, without_halves(as_markdown(trained)))
         written.append(page)
     return written
 
