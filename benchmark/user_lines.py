@@ -8,6 +8,8 @@ from typing import Any
 
 from benchmark.errors import Mistake, UserMistakes
 
+HALF_CHARACTER = "holds half of a character (a lone surrogate)"
+"""What is said of a text for which `has_half_character` is true."""
 _HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 
 
@@ -36,8 +38,7 @@ def read_user_lines(path: Path, mistakes: list[Mistake]) -> Iterator[tuple[int, 
         if not isinstance(content, dict):
             mistakes.append(Mistake(where, "is not a JSON object", "write {...} a line"))
         elif has_half_character(json.dumps(content, ensure_ascii=False)):
-            problem = "holds half of a character (a lone surrogate)"
-            mistakes.append(Mistake(where, problem, "cut texts between characters"))
+            mistakes.append(Mistake(where, HALF_CHARACTER, "cut texts between characters"))
         else:
             yield number, content
 

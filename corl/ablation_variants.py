@@ -19,7 +19,7 @@ from corl.estimator_training import EstimatorTraining
 from corl.phases import PhaseRunner, below
 from rpm_methods.training_rows import TrainingRow, training_rows
 from scoring.estimator_description import PROMPTS_BY_REASONING
-from scoring.likelihood import LikelihoodScorer, encode_response
+from scoring.likelihood import REWARD_SETTING, LikelihoodScorer, encode_response
 from scoring.models.causal_lm import load_causal_lm
 from scoring.models.memory import release_memory
 from scoring.reasoning import Reasoning, ReasoningCache, read_or_write_reasonings
@@ -205,7 +205,8 @@ class _Work:
     def _scorer(self, policy: Path | None) -> LikelihoodScorer:
         runner, adapters = self.runner, [] if policy is None else [policy]
         lm = load_causal_lm(runner.base, dtype=runner.dtype, device=runner.device, adapters=adapters)
-        return LikelihoodScorer(lm, batch_tokens=self.loop.settings.reasoning_rl.reward_batch_tokens)
+        batch_tokens = self.loop.settings.reasoning_rl.reward_batch_tokens
+        return LikelihoodScorer(lm, batch_tokens=batch_tokens, setting=REWARD_SETTING)
 
 
 def _golden(scorer: LikelihoodScorer, sample: Sample, prompt: Prompt) -> dict[str, float | int] | None:

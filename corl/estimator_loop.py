@@ -18,6 +18,7 @@ from corl.phases import PhaseRunner, below, remembering_divergence
 from corl.reward_models import SharedBase
 from corl.rewards import generator_rewards, response_rewards
 from corl.settings import EstimatorSettings
+from rpm_methods.processes import by_first
 from rpm_methods.rollout_training import RolloutTask
 from rpm_methods.training_rows import TrainingRow, prompt_rows, training_rows
 from rpm_methods.training_watch import TrainingDiverged
@@ -121,7 +122,7 @@ class FoldLoop:
             adapter=pair.generator,
             beside={BESIDE: pair.policy},
         )
-        shown = self._written(runner, generator)
+        shown = by_first(lambda: self._written(runner, generator))
 
         def policy_rows() -> list[TrainingRow]:
             texts = [shown[sample.sample_id] for sample in samples]

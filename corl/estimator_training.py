@@ -17,10 +17,12 @@ from corl.held_out import held_out_samples
 from corl.phases import PhaseRunner, phase_curves, phase_records, total_counts
 from corl.settings import EstimatorSettings
 from rpm_methods.method import TrainContext
+from rpm_methods.processes import by_first
 from rpm_methods.reasoning_source import collect_traces
 from scoring.estimator import Estimator, FoldSource, write_corl_estimator
 from scoring.models.causal_lm import context_length, load_chat
 from scoring.models.generation import Sampling
+from scoring.models.precision import QUANTIZED
 from scoring.models.resolver import ModelLocation
 from scoring.reasoning_text import reasoning_reader
 
@@ -85,8 +87,18 @@ class EstimatorTraining:
         outcomes = tuple(self.loop(number).run() for number in range(self.n_folds or 1))
         notes = _echo_notes(cold)
         notes += [_of_fold(number, note, self.n_folds) for number, o in enumerate(outcomes) for note in o.notes]
-        training = self.folder / TRAINING
-        estimator = write_corl_estimator(
+        estimator = by_first(lambda: self._write(outcomes, notes))
+        counts = {
+            "folds": len(outcomes),
+            "cold_start_samples": len(cold.samples),
+            "echoing_traces_left_out": len(cold.echoes),
+            "folds_that_diverged": sum(outcome.iterations < self.settings.iterations for outcome in outcomes),
+        }
+        phases = phase_records(self.folder / TRAINING)
+        return TrainedEstimator(estimator, phases, counts | total_counts(phases), outcomes)
+
+    def _write(self, outcomes: Sequence[FoldOutcome], notes: Sequence[str]) -> Estimator:
+        return write_corl_estimator(
             self.folder / ESTIMATOR,
             base=self.base,
             folds=[FoldSource((outcome.pair.generator,), (outcome.pair.policy,)) for outcome in outcomes],
@@ -94,17 +106,10 @@ class EstimatorTraining:
             renderer=self.renderer,
             reasoning=reasoning_settings(self.settings),
             settings=self.described,
-            curves=phase_curves(training),
+            curves=phase_curves(self.folder / TRAINING),
             notes=notes,
+            quantization=self.dtype if self.dtype in QUANTIZED else None,
         )
-        counts = {
-            "folds": len(outcomes),
-            "cold_start_samples": len(cold.samples),
-            "echoing_traces_left_out": len(cold.echoes),
-            "folds_that_diverged": sum(outcome.iterations < self.settings.iterations for outcome in outcomes),
-        }
-        phases = phase_records(training)
-        return TrainedEstimator(estimator, phases, counts | total_counts(phases), outcomes)
 
     @cached_property
     def folds(self) -> Folds | None:

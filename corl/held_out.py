@@ -11,7 +11,7 @@ from benchmark.sample import Sample
 from corl.settings import HeldOutSettings
 from rpm_methods.merged_adapter import merged
 from rpm_methods.rollout_source import Measure, StepRollouts
-from scoring.likelihood import LikelihoodScorer
+from scoring.likelihood import REWARD_SETTING, LikelihoodScorer
 from scoring.models.causal_lm import CausalLM
 from scoring.models.chat import ChatTokenizer
 from scoring.rewards import AnswerLikelihood, log_likelihood_rewards
@@ -85,7 +85,7 @@ class HeldOut:
         return CausalLM(bare, self.chat, self.context_length, torch.device(bare.device))  # type: ignore[attr-defined]
 
     def _perplexity(self, bare: object, reasonings: Reasonings) -> dict[str, float]:
-        scorer = LikelihoodScorer(self._lm(bare), batch_tokens=self.batch_tokens)
+        scorer = LikelihoodScorer(self._lm(bare), batch_tokens=self.batch_tokens, setting=REWARD_SETTING)
         found = golden_likelihoods(scorer, self.renderer, self.samples, reasonings)
         return {PERPLEXITY: perplexity(list(found.values()))} if found else {}
 

@@ -7,6 +7,7 @@ they learn afterwards and in nothing else.
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import Field, field_validator
 
@@ -18,6 +19,7 @@ from corl.thinking_prompts import TEMPLATE
 from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import ADAPTER, trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
+from rpm_methods.processes import by_first
 from rpm_methods.sampled_answers import parent_of
 from scoring.models.causal_lm import context_length, load_chat
 
@@ -81,9 +83,7 @@ class CoEvolvedReasoning:
             chat=load_chat(context.base),
             context_length=context_length(context.base),
         ).run()
-        with disk_errors(context.folder):
-            shutil.rmtree(context.folder / ADAPTER, ignore_errors=True)
-            shutil.copytree(outcome.adapter, context.folder / ADAPTER)
+        by_first(lambda: _take_over(outcome.adapter, context.folder))
         phases = phase_records(context.folder)
         counts = {"iterations": outcome.iterations, "diverged": int(outcome.diverged), **outcome.counts}
         return trained_artifact(
@@ -93,3 +93,10 @@ class CoEvolvedReasoning:
             training_tokens=sum(phase["tokens"] for phase in phases),
             training_counts={**counts, **total_counts(phases)},
         )
+
+
+def _take_over(adapter: Path, folder: Path) -> None:
+    """Copy the adapter of the last phase to where a policy's lies."""
+    with disk_errors(folder):
+        shutil.rmtree(folder / ADAPTER, ignore_errors=True)
+        shutil.copytree(adapter, folder / ADAPTER)

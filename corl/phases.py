@@ -20,6 +20,7 @@ from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.checkpoints import CHECKPOINTS, remove_checkpoints
 from rpm_methods.lineage import ADAPTER
 from rpm_methods.method import TrainContext
+from rpm_methods.processes import by_first
 from rpm_methods.rollout_training import RolloutSettings, RolloutTask, train_on_rollouts, training_counts
 from rpm_methods.sft_training import train_on_rows
 from rpm_methods.training_rows import TrainingRow
@@ -93,11 +94,12 @@ class PhaseRunner:
         train: Callable[[TrainContext], dict[str, int]],
     ) -> Path:
         folder = self.folder / name
-        if not (folder / FINISHED).is_file():
+        if not by_first((folder / FINISHED).is_file):
             start = time.perf_counter()
             counts = train(self._context(name, adapter, beside, new_tokens))
-            write_json(folder / FINISHED, {"seconds": round(time.perf_counter() - start, 3), **counts})
-        remove_checkpoints(folder / CHECKPOINTS)
+            record = {"seconds": round(time.perf_counter() - start, 3), **counts}
+            by_first(lambda: write_json(folder / FINISHED, record))
+        by_first(lambda: remove_checkpoints(folder / CHECKPOINTS))
         return folder / ADAPTER
 
     def _context(self, name: str, adapter: Path | None, beside: Mapping[str, Path], new_tokens: int) -> TrainContext:
@@ -132,12 +134,13 @@ def remembering_divergence(folder: Path) -> Iterator[None]:
         TrainingDiverged: it did, now or before.
     """
     marker = folder / DIVERGED
-    if marker.is_file():
+    if by_first(marker.is_file):
         raise TrainingDiverged(read_json(marker)["message"])
     try:
         yield
     except TrainingDiverged as error:
-        write_json(marker, {"message": str(error)})
+        message = str(error)
+        by_first(lambda: write_json(marker, {"message": message}))
         raise
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from rpm_methods.merged_adapter import in_float32, merged, without_adapters
-from scoring.likelihood import LikelihoodScorer
+from scoring.likelihood import REWARD_SETTING, LikelihoodScorer
 from scoring.models.causal_lm import CausalLM
 from scoring.models.chat import ChatTokenizer
 
@@ -53,7 +53,7 @@ class SharedBase:
             changed = without_adapters(model) if self.adapter is None else merged(model, self.adapter)
             bare = stack.enter_context(changed)
             lm = CausalLM(bare, self.chat, self.context_length, torch.device(bare.device))
-            self.scorer = LikelihoodScorer(lm, batch_tokens=self.batch_tokens)
+            self.scorer = LikelihoodScorer(lm, batch_tokens=self.batch_tokens, setting=REWARD_SETTING)
             yield
 
 
@@ -62,7 +62,7 @@ class OwnWeights:
 
     def __init__(self, lm: CausalLM, *, batch_tokens: int) -> None:
         """Take a model."""
-        self.scorer = LikelihoodScorer(lm, batch_tokens=batch_tokens)
+        self.scorer = LikelihoodScorer(lm, batch_tokens=batch_tokens, setting=REWARD_SETTING)
 
     @contextmanager
     def lent(self, model: Any) -> Iterator[None]:  # noqa: ANN401 - a PEFT model

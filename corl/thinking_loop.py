@@ -17,6 +17,7 @@ from corl.reward_models import OwnWeights, RewardModel, SharedBase
 from corl.rewards import response_rewards
 from corl.settings import CoEvolutionSettings
 from corl.thinking_prompts import TEMPLATE, ThinkingPrompts, thinking_prompts
+from rpm_methods.processes import by_first
 from rpm_methods.rollout_source import RewardPart
 from rpm_methods.rollout_training import RolloutTask
 from rpm_methods.training_rows import PromptRow, TrainingRow, training_rows
@@ -25,6 +26,7 @@ from scoring.likelihood import encode_response
 from scoring.models.causal_lm import CausalLM, load_causal_lm
 from scoring.models.chat import ChatTokenizer
 from scoring.models.generation import Generation, Sampling, generate_batches
+from scoring.models.out_of_memory import out_of_memory_names
 from scoring.rewards import answer_likelihoods
 from scoring.sampling import Rollout
 
@@ -153,7 +155,7 @@ class ThinkingLoop:
         Raises:
             TrainingDiverged: none is of use.
         """
-        made = self._written(runner, thinker)
+        made = by_first(lambda: self._written(runner, thinker))
         usable = {name: self._prompts.usable(answer.text or "") for name, answer in made.items()}
         kept = {name: thinking for name, thinking in usable.items() if thinking is not None}
         if not kept:
@@ -169,10 +171,12 @@ class ThinkingLoop:
             advance(len(made))
             if len(made) < len(names):
                 prompts = [self._prompts.thinking(sample) for sample in self.samples]
-                for batch in generate_batches(self._thinker(runner, thinker), prompts, self.sampling, finished=made):
-                    append_jsonl(path, {str(index): asdict(answer) for index, answer in batch})
-                    made |= dict(batch)
-                    advance(len(batch))
+                lm = self._thinker(runner, thinker)
+                with out_of_memory_names("generation.batch_tokens", doing="writing thinking"):
+                    for batch in generate_batches(lm, prompts, self.sampling, finished=made):
+                        append_jsonl(path, {str(index): asdict(answer) for index, answer in batch})
+                        made |= dict(batch)
+                        advance(len(batch))
         return {name: made[index] for index, name in enumerate(names)}
 
     def _thinker(self, runner: PhaseRunner, adapter: Path) -> CausalLM:

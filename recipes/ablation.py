@@ -21,6 +21,7 @@ from corl.phases import phase_curves, phase_records
 from recipes.ablation_report import write_ablation
 from recipes.environment import package_versions, settle_compute, stage_key
 from recipes.prepared_estimator import PreparedEstimator, prepare_estimator, read_estimator_recipe
+from recipes.quantized_weights import refuse_for_training
 from recipes.schema import CoRLEstimatorRecipe
 from recipes.stage import RunObserver, Stage, StageReport, run_stages
 from recipes.stage_estimator import estimator_training, training_stage
@@ -58,6 +59,7 @@ def prepare_ablation(name: str, overrides: Sequence[str], folds: Sequence[int] =
     mistakes = _faults(recipe, folds)
     try:
         prepared = prepare_estimator(recipe, PromptRenderer(recipe.templates))
+        refuse_for_training(prepared)
     except UserMistakes as error:
         raise UserMistakes([*mistakes, *error.mistakes]) from error
     if mistakes:

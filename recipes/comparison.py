@@ -8,9 +8,11 @@ from benchmark.loading import load_benchmark
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Benchmark, Sample
 from benchmark.thinking import thinking_format
+from recipes.engines import check_engines
 from recipes.estimator_source import EstimatorSource
 from recipes.lineage import Key, find_parents
 from recipes.prepared_estimator import prepare_estimator
+from recipes.quantized_weights import check_estimator, check_quantization
 from recipes.reading import collect_recipes, method_config, read_recipes
 from recipes.samples import draw_samples
 from recipes.schema import CoRLEstimatorRecipe, EstimatorRecipe, MethodRecipe
@@ -68,6 +70,7 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
     if not mistakes:  # what was read without its faulty values must not be said to differ
         mistakes += _check_together(recipes, estimators)
     mistakes += _check_models(recipes)
+    mistakes += [*check_engines(recipes), *check_quantization(recipes)]
     known = [(path, recipe) for path, recipe in recipes if recipe.method in methods()]
     parents = find_parents(known, mistakes)
     shared = recipes[0][1]
@@ -77,6 +80,7 @@ def prepare_comparison(names: list[str], overrides: list[str]) -> Comparison:
         mistakes += _check_tags(known, renderer)
         try:
             estimator = _estimator(estimators[0][1] if estimators else _named_estimator(shared.estimator), renderer)
+            mistakes += check_estimator(estimator, shared.compute)
         except UserMistakes as error:
             mistakes += error.mistakes
     if mistakes or benchmark is None or renderer is None or estimator is None:

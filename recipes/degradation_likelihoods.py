@@ -86,7 +86,7 @@ class DegradationLikelihoods:
             settings.scoring.model_dump(include={"batch_tokens", "pairs"}),
             settings.seed if negatives.label.startswith("sampled") else None,
             asdict(self.compute),
-            package_versions(),
+            package_versions(self.compute),
             None if encoder.shown is None else [encoder.shown[sample.sample_id] for sample in responses.samples],
         ]
         files = BlockFiles(self.run_folder / "stages" / "blocks" / f"{key}-distinct-{content_key(parts)[:16]}")

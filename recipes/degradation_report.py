@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.run_store import write_json, write_text
+from benchmark.run_store import write_bytes, write_json, write_text
 from recipes.degradation_tables import (
     average_table,
     damage_table,
     points_table,
     rising_table,
+    side_by_side_table,
     subset_table,
     verdict_table,
 )
@@ -23,6 +24,8 @@ from reports.table_formats import as_csv, as_markdown
 
 NAME = "degradations"
 FORMATS = ("svg", "png")
+PUBLISHED = ("md", "csv", "svg")
+"""Endings of what is copied to a folder of documents."""
 WIDTH = 200
 """Characters of a line of the page's tables before they are split."""
 _INTRODUCTION = (
@@ -46,11 +49,31 @@ def write_study(out: Path, content: Mapping[str, Any]) -> tuple[str, list[Path]]
             (out / f"{NAME}.{ending}").unlink(missing_ok=True)
     else:
         paths += write_image(chart.figure, out, NAME, FORMATS)
-    return "\n".join(_section(table) for table in (verdict_table(content), average_table(content))), paths
+    return "\n".join(_section(table) for table in (verdict_table(content), side_by_side_table(content))), paths
+
+
+def publish_study(out: Path, folder: Path) -> list[Path]:
+    """Copy the page, its figure and the numbers of a study to a folder of documents, and return the copies.
+
+    Files of an earlier study that this one has not are removed there.
+
+    Raises:
+        RunFailure: a copy cannot be written.
+    """
+    made, left = [], [folder / f"{NAME}.{ending}" for ending in PUBLISHED]
+    for target in left:
+        source = out / target.name
+        if source.is_file():
+            write_bytes(target, source.read_bytes())
+            made.append(target)
+        else:
+            target.unlink(missing_ok=True)
+    return made
 
 
 def _page(content: Mapping[str, Any], chart: Chart | None) -> str:
-    parts = ["# How the metrics answer to known damage\n", f"{_INTRODUCTION}\n", _section(verdict_table(content))]
+    parts = ["# How the metrics answer to known damage\n", f"{_INTRODUCTION}\n"]
+    parts += [_section(verdict_table(content)), _section(side_by_side_table(content))]
     if chart is not None:
         parts.append(f"![{chart.title}]({NAME}.svg)\n\n{chart.caption}\n")
     parts += [_section(average_table(content)), _section(subset_table(content)), _section(rising_table(content))]

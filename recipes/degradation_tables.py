@@ -71,6 +71,45 @@ def verdict_table(content: Content) -> Table:
     return Table("degradations_verdict", "What fell", tuple(columns), tuple(rows), tuple(_verdict_notes(content)))
 
 
+def side_by_side_table(content: Content) -> Table:
+    """Return the slopes on average over the subsets: a row a kind, the measures side by side, each in its main unit."""
+    columns = [Column("kind", "Kind", "left")]
+    for measure in content["measures"]:
+        unit = UNIT_WORDS[measure["units"][0]]
+        group = f"{measure['quantity']}, {measure['label']} ({unit})"
+        columns += [
+            Column(f"slope_{measure['name']}", "Slope", group=group),
+            Column(f"steps_{measure['name']}", "Steps that rise", "left", group),
+        ]
+    rows = []
+    for kind in content["settings"]["kinds"]:
+        cells = [cell for measure in content["measures"] for cell in _beside(content, measure, kind)]
+        rows.append((words(kind_words(kind), value=kind), *cells))
+    notes = (
+        "Slope: what is gained from no damage to all responses damaged, on average over the subsets, with its 95 % "
+        "interval. *: the whole interval lies on one side of zero.",
+        "Steps that rise: shares between which the value grows though more is damaged; surely: the whole interval of "
+        "the step lies above zero.",
+        _unreliable_note(),
+    )
+    title = "Slopes side by side"
+    return Table("degradations_beside", title, tuple(columns), tuple(rows), notes, ("degradations.json",))
+
+
+def _beside(content: Content, measure: Row, kind: str) -> tuple[Cell, Cell]:
+    (slope,) = _slopes(content, measure["name"], measure["units"][0], kind=kind)
+    steps = _matching(content["steps"], slope)
+    rise, surely = (sum(step[name] for step in steps) for name in ("rises", "rises_surely"))
+    said = f"{rise} of {len(steps)}{f', {surely} surely' if surely else ''}"
+    return _slope_cell(slope, mark="*" if verdict(slope) in ("fell", "rose") else ""), words(said if steps else "")
+
+
+def _slope_cell(slope: Row, mark: str = "") -> Cell:
+    digits = DIGITS[slope["unit"]]
+    interval = interval_detail(slope["ci_low"], slope["ci_high"], slope["interval_reliable"], digits)
+    return number(slope["slope"], digits, mark=mark, detail=interval)
+
+
 def _kind(slope: Row) -> str:
     return f"{kind_words(slope['kind'])}{UNRELIABLE if slope['interval_reliable'] is False else ''}"
 
@@ -140,14 +179,12 @@ def _average_row(content: Content, measure: Row, unit: str, kind: str, shares: S
     (slope,) = _slopes(content, measure["name"], unit, kind=kind)
     values = {row["share"]: row["value"] for row in _matching(content["points"], slope)}
     steps = [row for row in _matching(content["steps"], slope) if row["rises"]]
-    digits = DIGITS[unit]
-    interval = interval_detail(slope["ci_low"], slope["ci_high"], slope["interval_reliable"], digits)
     return (
         words(kind_words(kind), value=kind),
         _measured_by(measure),
-        number(slope["slope"], digits, detail=interval),
+        _slope_cell(slope),
         number(slope["adjusted_p"]),
-        *(number(values[share], digits) for share in shares),
+        *(number(values[share], DIGITS[unit]) for share in shares),
         words("; ".join(_step_words(step) for step in steps)),
     )
 

@@ -32,7 +32,9 @@ class Task:
 
 
 class FollowedRun:
-    """The stages of a run in their order, how far it is, and the tasks of the running stage; shows nothing itself.
+    """The stages of a run in their order, how far it is, and the tasks of the running stages; shows nothing itself.
+
+    Several stages may run at once, and finish in any order.
 
     A view may draw from another thread than the one that works, so it holds `lock` while it reads.
     """
@@ -45,10 +47,10 @@ class FollowedRun:
         self.stages: list[Outlook] = []
         self.seconds: dict[str, float] = {}
         """Stages that this run finished, with their seconds."""
-        self.passed = 0
-        """Stages finished or reused; they come first in the order."""
-        self.running: str | None = None
-        self.running_since = 0.0
+        self.done: set[str] = set()
+        """Stages finished or reused."""
+        self.running: dict[str, float] = {}
+        """Stages that run, with the time at which they started."""
         self.tasks: list[Task] = []
         self._times = KindTimes()
 
@@ -60,24 +62,24 @@ class FollowedRun:
     def reused(self, name: str) -> None:
         """Pass over a stage."""
         with self.lock:
-            self.passed += 1
+            self.done.add(name)
 
     def started(self, name: str) -> None:
         """Let a stage run."""
         with self.lock:
-            self.running, self.running_since = name, self.clock()
+            self.running[name] = self.clock()
 
     def resumed(self, name: str) -> None:
         """Let a stage go on."""
         self.started(name)
 
     def finished(self, name: str, seconds: float) -> None:
-        """End the running stage; others of its kind are judged by it too."""
+        """End a running stage; others of its kind are judged by it too."""
         with self.lock:
-            self.running = None
+            del self.running[name]
             self.seconds[name] = seconds
             self._times.add(name, seconds)
-            self.passed += 1
+            self.done.add(name)
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
@@ -100,30 +102,41 @@ class FollowedRun:
     def advanced(self, task: Task) -> None:
         """See a task advance."""
 
+    def passed(self) -> list[Outlook]:
+        """Return the stages that are finished or reused."""
+        return [stage for stage in self.stages if stage.name in self.done]
+
     def to_come(self) -> list[Outlook]:
-        """Return the stages behind the running one."""
-        return self.stages[self.passed + (self.running is not None) :]
+        """Return the stages that neither run nor are done."""
+        return [stage for stage in self.stages if stage.name not in self.done and stage.name not in self.running]
 
     def expected(self, stage: Outlook) -> float | None:
         """Return the seconds that a stage to come should take; None if its kind was never timed or nothing is done."""
         return None if stage.prospect is Prospect.REUSED else self._times.mean(stage.name)
 
     def time_left(self) -> TimeLeft:
-        """Return the time that is left of the run."""
+        """Return the time that is left of the run, if as many stages go on running at once as run now."""
         with self.lock:
-            running = [] if self.running is None else [self._running_left(self.running)]
-            return add_up(running + [self.expected(s) for s in self.to_come() if s.prospect is not Prospect.REUSED])
+            at_once = max(len(self.running), 1)
+            expected = [self.expected(stage) for stage in self.to_come() if stage.prospect is not Prospect.REUSED]
+            left = [None if seconds is None else seconds / at_once for seconds in expected]
+            return add_up([*self._running_left(), *left])
 
-    def _running_left(self, name: str) -> float | None:
-        """Judge the running stage by the slowest of its tasks, or before they can be judged, by its kind.
+    def _running_left(self) -> list[float | None]:
+        """Judge the running stages by the slowest of their tasks, or before they can be judged, by their kinds.
 
         A stage that takes longer than its kind is not about to end: nothing is known of it until its pace is.
         """
         now = self.clock()
         paces = [left for task in self.tasks if (left := task.pace.seconds_left(now)) is not None]
         if paces:
-            return max(paces)
-        mean, elapsed = self._times.mean(name), now - self.running_since
+            return [max(paces)]
+        kinds = [self._kind_left(name, now - since) for name, since in self.running.items()]
+        known = [left for left in kinds if left is not None]
+        return [*([max(known)] if known else []), *[None] * (len(kinds) - len(known))]
+
+    def _kind_left(self, name: str, elapsed: float) -> float | None:
+        mean = self._times.mean(name)
         return None if mean is None or elapsed > mean else mean - elapsed
 
 
@@ -176,13 +189,13 @@ class LineView(FollowedRun):
     def started(self, name: str) -> None:
         """Say that a stage starts."""
         super().started(name)
-        self._shown = self.running_since
+        self._shown = self.running[name]
         self._lines.started(name)
 
     def resumed(self, name: str) -> None:
         """Say that a stage goes on."""
         super().started(name)
-        self._shown = self.running_since
+        self._shown = self.running[name]
         self._lines.resumed(name)
 
     def finished(self, name: str, seconds: float) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
+from benchmark.errors import Mistake, UserMistakes
 from benchmark.run_store import content_key
 from recipes.schema import ComputeSettings
-from scoring.models.precision import choose_dtype, default_device
+from scoring.models.precision import QUANTIZED, choose_dtype, default_device
+from scoring.models.quantization import QUANTIZER, why_not_quantized
 
 PACKAGES = (
     "rpm-methods",
@@ -32,27 +34,49 @@ class Compute:
 
     device: str
     dtype: str
+    """Format of models' weights: "bfloat16", "float32", or "8bit" or "4bit", which compute in bfloat16."""
     threads: int
 
 
 def settle_compute(settings: ComputeSettings) -> Compute:
-    """Decide device, number format and threads, and set the threads for this process."""
-    threads = settings.threads or _usable_cores()
+    """Decide device, number format and threads, and set the threads for this process.
+
+    Raises:
+        UserMistakes: the device cannot hold quantised weights.
+    """
+    if mistakes := check_compute(settings, "compute"):
+        raise UserMistakes(mistakes)
+    threads = settings.threads or usable_cores()
     torch.set_num_threads(threads)
-    device = default_device() if settings.device == "auto" else settings.device
-    return Compute(device, choose_dtype(settings.dtype, device), threads)
+    device = _device(settings)
+    chosen = choose_dtype(settings.dtype, device) if settings.quantization == "none" else settings.quantization
+    return Compute(device, chosen, threads)
 
 
-def _usable_cores() -> int:
+def check_compute(settings: ComputeSettings, where: str) -> list[Mistake]:
+    """Return what is wrong with the settings on this machine; `where` names the section that holds them."""
+    reason = None if settings.quantization == "none" else why_not_quantized(_device(settings))
+    return [] if reason is None else [Mistake(f"{where}.quantization", *reason)]
+
+
+def _device(settings: ComputeSettings) -> str:
+    return default_device() if settings.device == "auto" else settings.device
+
+
+def usable_cores() -> int:
     """Return the number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def package_versions() -> dict[str, str | None]:
-    """Return the versions of the packages that results depend on; None for one that is not installed."""
+def package_versions(compute: Compute | None = None) -> dict[str, str | None]:
+    """Return the versions of the packages that results depend on; None for one that is not installed.
+
+    Given what is computed with, those that only quantised weights need are among them where these are used.
+    """
     found: dict[str, str | None] = {}
-    for name in PACKAGES:
+    quantized = compute is not None and compute.dtype in QUANTIZED
+    for name in (*PACKAGES, *([QUANTIZER] if quantized else [])):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -62,7 +86,7 @@ def package_versions() -> dict[str, str | None]:
 
 def stage_key(kind: str, parts: Sequence[object], seed: int, compute: Compute) -> str:
     """Hash what a stage depends on, with device, number format, threads and package versions."""
-    return content_key([kind, list(parts), seed, asdict(compute), package_versions()])
+    return content_key([kind, list(parts), seed, asdict(compute), package_versions(compute)])
 
 
 def git_revision() -> str | None:

@@ -5,12 +5,19 @@ from pathlib import Path
 from benchmark.errors import Mistake, UserMistakes, nearest
 
 BUNDLED_FOLDER = Path(__file__).parent
+LAUNCH_FOLDER = BUNDLED_FOLDER / "accelerate"
+"""Holds no recipes but configurations of accelerate's."""
 
 
 def bundled_recipes() -> dict[str, Path]:
     """Return every bundled recipe by name ("demo/sft"); files that begin with "_" only serve `extends`."""
-    files = sorted(BUNDLED_FOLDER.rglob("*.yaml"))
+    files = sorted(path for path in BUNDLED_FOLDER.rglob("*.yaml") if path.parent != LAUNCH_FOLDER)
     return {_name(path): path for path in files if not path.name.startswith("_")}
+
+
+def bundled_launches() -> dict[str, Path]:
+    """Return every bundled configuration that `--launch` can take, by name ("ddp")."""
+    return {path.stem: path for path in sorted(LAUNCH_FOLDER.glob("*.yaml"))}
 
 
 def find_recipes(names: list[str]) -> list[Path]:
@@ -45,6 +52,8 @@ def _name(path: Path) -> str:
 def _files(name: str) -> list[Path]:
     bundled = BUNDLED_FOLDER / name.removeprefix("recipes/").strip("/")
     for path in (Path(name), bundled, bundled.with_name(f"{bundled.name}.yaml")):
+        if LAUNCH_FOLDER in (path, path.parent):
+            continue
         if path.is_file():
             return [path]
         if path.is_dir() and (files := sorted(p for p in path.glob("*.yaml") if not p.name.startswith("_"))):

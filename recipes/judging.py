@@ -4,6 +4,7 @@ Answers lie in `judging/answers.jsonl` of the run. They are reused as long as wh
 methods and samples can be added later at their own cost.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +18,18 @@ from benchmark.progress import Progress
 from benchmark.run_store import RunStore, content_key, read_jsonl, write_json
 from benchmark.sample import Sample
 from benchmark.seeds import derive_seed, draw_in_order
+from benchmark.spending import Limits, Prices
 from benchmark.subsets import SUBSET_KEYS, TRAIN_SPLIT
+from benchmark.user_lines import HALF_CHARACTER, has_half_character
 from recipes.environment import settle_compute
+from recipes.publishing import SAMPLES
 from recipes.reading import read_config
 from recipes.schema import ComputeSettings, Section
 from recipes.stage import Outlook, Prospect, RunObserver
 from recipes.time_left import KindTimes
 from reports.run_data import RunData, read_run
 from scoring.judge.answers import AnswerFile
-from scoring.judge.asking import Asking
+from scoring.judge.asking import Asking, open_ledger
 from scoring.judge.endpoint_judge import EndpointJudge
 from scoring.judge.estimate import Estimate, estimate
 from scoring.judge.judges import Judge
@@ -33,8 +37,7 @@ from scoring.judge.local_judge import LocalJudge
 from scoring.judge.report import judge_report
 from scoring.judge.rubric import METRICS, Metric, Question
 from scoring.judge.scores import ENSEMBLE, Questionnaire, Response
-from scoring.judge.settings import EndpointJudgeSettings, LocalJudgeSettings, Prices, SpendLimit
-from scoring.judge.spending import Ledger
+from scoring.judge.settings import EndpointJudgeSettings, LocalJudgeSettings
 from scoring.judge.verdict import Verdict
 from scoring.models.resolver import check_model, locate_model
 
@@ -53,7 +56,7 @@ class JudgingSettings(Section):
     metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
     tries: int = Field(default=2, ge=1)
     """Most answers to one question before it counts as unreadable."""
-    limit: SpendLimit = SpendLimit()
+    limits: Limits = Limits()
     methods: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Names of responses to judge; null takes all."""
     subsets: tuple[Literal[SUBSET_KEYS], ...] = SUBSET_KEYS  # type: ignore[valid-type]
@@ -86,10 +89,10 @@ class JudgingSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _limit_can_be_kept(self) -> "JudgingSettings":
+    def _limits_can_be_kept(self) -> "JudgingSettings":
         unpriced = [judge.label for judge in self.endpoints if judge.prices is None]
-        if self.limit.usd is not None and unpriced:
-            raise ValueError(f"limit.usd needs the prices of {', '.join(unpriced)}; or limit tokens")
+        if self.limits.money is not None and unpriced:
+            raise ValueError(f"limits.money needs the prices of {', '.join(unpriced)}; or limit tokens")
         return self
 
 
@@ -111,7 +114,8 @@ class Judging:
         """Return all questions with the answers that are there; RunFailure when their file is damaged."""
         answers, settings = AnswerFile(self.folder / ANSWERS), self.settings
         questions = _in_drawn_order(self.questionnaire.questions, settings.seed)
-        return Asking(questions, self.judges, answers, settings.tries, Ledger(settings.prices, settings.limit, answers))
+        ledger = open_ledger(settings.prices, settings.limits, answers)
+        return Asking(questions, self.judges, answers, settings.tries, ledger)
 
 
 @dataclass(frozen=True)
@@ -191,8 +195,7 @@ def _write(judging: Judging, asking: Asking) -> JudgedRun:
         return asking.verdict(by_name[name], question)
 
     scores = list(judging.questionnaire.scores(list(by_name), read))
-    spent = asking.ledger.rows
-    report = judge_report(scores, judging.judges, spent, resamples=settings.resamples, seed=settings.seed)
+    report = judge_report(scores, judging.judges, asking.ledger, resamples=settings.resamples, seed=settings.seed)
     report |= {"stopped": [{"judge": name, "reason": reason} for name, reason in asking.stopped.items()]}
     write_json(judging.folder / REPORT, report)
     write_json(judging.folder / JUDGES, [score.row() for score in scores])
@@ -239,15 +242,22 @@ def _responses(run: RunData, settings: JudgingSettings) -> list[Response]:
     for name, path in run.manifest["responses"].items():
         if settings.methods is None or name in settings.methods:
             texts = {row["sample_id"]: row["response"] for row in read_jsonl(run.folder / path)}
+            _refuse_halves(run.folder / path, texts)
             found += [Response(name, sample, texts.get(sample.sample_id)) for sample in chosen]
     return found
 
 
+def _refuse_halves(path: Path, content: object) -> None:
+    if has_half_character(json.dumps(content, ensure_ascii=False)):
+        raise UserMistakes([Mistake(str(path), HALF_CHARACTER, "cut texts between characters")])
+
+
 def _samples(run: RunData) -> list[Sample]:
+    _refuse_halves(run.folder / SAMPLES, run.samples())
     try:
         return TypeAdapter(list[Sample]).validate_python(run.samples())
     except ValidationError as error:
-        raise RunFailure(f"{run.folder / 'samples.jsonl'}: is damaged ({error}); make the run again") from error
+        raise RunFailure(f"{run.folder / SAMPLES}: is damaged ({error}); make the run again") from error
 
 
 def _in_drawn_order(questions: Sequence[Question], seed: int) -> list[Question]:

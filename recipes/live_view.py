@@ -1,7 +1,7 @@
 """The live view of a run on a terminal: a line a stage in the order of the plan, and the time left below.
 
 It is one frame that is drawn over itself. Where the terminal is shorter than the plan, stages that are done and stages
-to come shrink to counts, so that the running stage and the last line are always there.
+to come shrink to counts, so that the running stages and the last line are there.
 """
 
 import time
@@ -76,10 +76,10 @@ class LiveView(FollowedRun):
 
     def _rows(self, width: int, height: int) -> list[RenderableType]:
         """Return at most `height` rows. Room goes to the last line first, then the running stage, then the others."""
-        running: list[RenderableType] = [] if self.running is None else [self._running_row(self.running, width)]
+        running: list[RenderableType] = [self._running_row(stage, width) for stage in self._running_stages()]
         running += [_task_row(task, self.clock(), width) for task in self.tasks]
         running = running[: max(height - 1, 0)]
-        passed, to_come = self.stages[: self.passed], self.to_come()
+        passed, to_come = self.passed(), self.to_come()
         (n_passed, hidden_passed), (n_to_come, hidden_to_come) = share_rows(
             len(passed), len(to_come), max(height - 1 - len(running), 0)
         )
@@ -96,8 +96,12 @@ class LiveView(FollowedRun):
             return self._row("reused", "dim", stage.name, "", width)
         return self._row("done", "green", stage.name, exactly(self.seconds[stage.name]), width)
 
+    def _running_stages(self) -> list[str]:
+        """Return the names of the running stages in the order of the plan."""
+        return [stage.name for stage in self.stages if stage.name in self.running]
+
     def _running_row(self, name: str, width: int) -> Text:
-        return self._row("running", "bold cyan", name, exactly(self.clock() - self.running_since), width)
+        return self._row("running", "bold cyan", name, exactly(self.clock() - self.running[name]), width)
 
     def _to_come_row(self, stage: Outlook, width: int) -> Text:
         if stage.prospect is Prospect.REUSED:
@@ -115,7 +119,7 @@ class LiveView(FollowedRun):
 
     def _last_row(self, width: int) -> Text:
         elapsed = exactly(self.clock() - self.began)
-        text = f"{self.passed} of {len(self.stages)} done in {elapsed}; left: {self.time_left()}"
+        text = f"{len(self.done)} of {len(self.stages)} done in {elapsed}; left: {self.time_left()}"
         row = Text(text, style="bold", no_wrap=True, overflow="ellipsis")
         row.truncate(max(width - ECHO, 1), overflow="ellipsis")
         return row
@@ -123,8 +127,8 @@ class LiveView(FollowedRun):
     def _farewell(self, *, failed: bool) -> str:
         elapsed, n = exactly(self.clock() - self.began), len(self.stages)
         if failed:
-            where = "" if self.running is None else f" in {self.running}"
-            return f"stopped{where} after {elapsed}; {self.passed} of {n} stages are done"
+            where = f" in {', '.join(self._running_stages())}" if self.running else ""
+            return f"stopped{where} after {elapsed}; {len(self.done)} of {n} stages are done"
         return f"{n} stages in {elapsed}, {n - len(self.seconds)} of them reused"
 
 

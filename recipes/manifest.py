@@ -30,10 +30,12 @@ def write_comparison_manifest(
     estimator: EstimatorDescription,
     responses: dict[str, str],
     command: str,
+    execution: Mapping[str, object],
 ) -> None:
     """Write the manifest of a comparison.
 
-    `responses` maps each method's name in the run to its file; `command` makes the run again.
+    `responses` maps each method's name in the run to its file; `command` makes the run again; `execution` says where
+    the stages ran.
     """
     used = {recipe.method for recipe in (*comparison.recipes, *comparison.parents.values())}
     models = {recipe.base_model for recipe in comparison.recipes} | {estimator.base_model}
@@ -41,7 +43,9 @@ def write_comparison_manifest(
     specs = {name: asdict(method.spec) for name, method in methods().items() if name in used}
     facts = {
         "command": command,
+        "execution": execution,
         "recipes": recipes,
+        "backends": [r.generation.identity(r.method) or {"backend": "transformers"} for r in comparison.recipes],
         "parents": [recipe.model_dump(mode="json") for recipe in comparison.parents.values()],
         "estimator_source": _source(comparison.estimator),
         "methods": specs,
@@ -66,11 +70,16 @@ def write_score_manifest(
     records: Sequence[StageRecord],
     estimator: EstimatorDescription,
     command: str,
+    execution: Mapping[str, object],
 ) -> None:
-    """Write the manifest of responses made elsewhere; `methods` are their names, in the order of the file."""
+    """Write the manifest of responses made elsewhere.
+
+    `methods` are their names, in the order of the file; `execution` says where the stages ran.
+    """
     models = [estimator.base_model, settings.scoring.embedding]
     facts = {
         "command": command,
+        "execution": execution,
         "recipes": [],
         "parents": [],
         "settings": settings.model_dump(mode="json"),
@@ -93,10 +102,12 @@ def write_estimator_manifest(
     compute: Compute,
     records: Sequence[StageRecord],
     estimator: EstimatorDescription,
+    execution: Mapping[str, object],
 ) -> None:
     """Write the manifest of an estimator that was trained by itself; its test samples are those it may be fitted on."""
     data = prepared.data
     facts = {
+        "execution": execution,
         "recipes": [],
         "parents": [],
         "estimator_source": _source(prepared),
@@ -131,7 +142,7 @@ def _write(
             "estimator": {**estimator.plain(), "label": estimator.label},
             "training_samples": [sample.sample_id for sample in train],
             "test_samples": {key: [s.sample_id for s in rows] for key, rows in test.items()},
-            "package_versions": package_versions(),
+            "package_versions": package_versions(compute),
             "git_revision": git_revision(),
             "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": device_name(compute.device),

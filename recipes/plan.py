@@ -8,6 +8,7 @@ from benchmark.progress import Progress
 from benchmark.run_store import RunStore
 from recipes.comparison import Comparison
 from recipes.environment import Compute
+from recipes.launch_config import ONE_DEVICE, Devices
 from recipes.lineage import Key
 from recipes.reading import method_config
 from recipes.schema import MethodRecipe
@@ -31,6 +32,8 @@ class Planner:
     compute: Compute
     store: RunStore
     progress: Progress
+    devices: Devices = ONE_DEVICE
+    """What models are trained on."""
 
     def stages(self) -> list[Stage]:
         """Return all stages: policies, responses, and those from responses to scores."""
@@ -61,11 +64,11 @@ class Planner:
             settings=shared.scoring,
             seed=shared.seed,
         )
-        return ScoringPlanner(inputs, self.compute, self.store, self.progress)
+        return ScoringPlanner(inputs, self.compute, self.store, self.progress, self.devices)
 
     def _source(self, recipe: MethodRecipe, stage: Stage) -> ResponseSource:
         scored = ScoredMethod(recipe.base_model, recipe.method, self.name(recipe))
-        return ResponseSource(scored, self._scoring.folder(stage) / RESPONSES, stage.key)
+        return ResponseSource(scored, self._scoring.folder(stage) / RESPONSES, stage.key, stage.name)
 
     def _add_policy(self, recipe: MethodRecipe, base: ModelLocation, made: dict[Key, Stage]) -> Stage:
         """Add the stage that trains a recipe's policy behind those of the policies that it starts from."""
@@ -89,6 +92,7 @@ class Planner:
             [sample.content_hash for sample in self.comparison.train],
             self.comparison.renderer.content_hash(),
             asdict(_sampling(recipe)) if method.spec.draws_answers else None,
+            *(self.devices.identity() if method.spec.trains else []),
         ]
 
         def context(folder: Path) -> TrainContext:
@@ -107,7 +111,9 @@ class Planner:
             )
 
         run = partial(train_policy, method, config, context)
-        return Stage(f"policy/{self.name(recipe)}", self._scoring.key("policy", parts, recipe.seed), run)
+        needs = () if parent is None else (parent.name,)
+        key = self._scoring.key("policy", parts, recipe.seed)
+        return Stage(f"policy/{self.name(recipe)}", key, run, needs, trains=method.spec.trains)
 
     def _responses(self, recipe: MethodRecipe, policy: Stage) -> Stage:
         samples, sampling = self.comparison.test_samples, _sampling(recipe)
@@ -116,12 +122,16 @@ class Planner:
             self._scoring.folder(policy),
             samples,
             sampling,
+            recipe.generation,
             self.comparison.renderer,
             self.compute,
             self.progress,
         )
         parts = [policy.key, [sample.content_hash for sample in samples], asdict(sampling)]
-        return Stage(f"responses/{self.name(recipe)}", self._scoring.key("responses", parts, recipe.seed), run)
+        backend = recipe.generation.identity(recipe.method)
+        parts += [] if backend is None else [backend]
+        key = self._scoring.key("responses", parts, recipe.seed)
+        return Stage(f"responses/{self.name(recipe)}", key, run, needs=(policy.name,))
 
 
 def _sampling(recipe: MethodRecipe) -> Sampling:

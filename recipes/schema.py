@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.subsets import SUBSET_KEYS
 from corl.settings import EstimatorSettings
+from scoring.models.backend_settings import BackendSettings
 
 TRAIN = "train"
 """The training split, as `fit_on` names it."""
@@ -30,14 +31,21 @@ class BenchmarkSettings(Section):
     subsets: tuple[Literal[SUBSET_KEYS], ...] = SUBSET_KEYS  # type: ignore[valid-type]
 
 
-class GenerationSettings(Section):
-    """How policies answer; the paper's evaluation is greedy with repetition penalty 1.05."""
+class GenerationSettings(BackendSettings):
+    """How policies answer, and by which engine; the paper's evaluation is greedy with repetition penalty 1.05."""
 
     max_new_tokens: int = Field(default=256, ge=1)
     repetition_penalty: float = Field(default=1.05, gt=0)
     temperature: float = Field(default=0.0, ge=0)
     batch_tokens: int = Field(default=16384, ge=1)
     """Memory: most tokens in a generation batch."""
+
+    @model_validator(mode="after")
+    def _server_can_draw_so(self) -> "GenerationSettings":
+        sent = self.server if self.backend == "server" else None
+        if sent is not None and sent.dialect == "openai" and self.repetition_penalty != 1:
+            raise ValueError("dialect openai has no repetition penalty: set repetition_penalty: 1, or dialect: vllm")
+        return self
 
 
 class ScoringSettings(Section):
@@ -72,8 +80,17 @@ class ComputeSettings(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+    """Bits of the weights of policies and estimators in training, generation and scoring, by bitsandbytes on a CUDA
+    device; they compute in bfloat16, and adapters stay in float32 while they are trained (QLoRA)."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of CPU work; null takes one a core that this process may use."""
+
+    @model_validator(mode="after")
+    def _quantized_weights_compute_in_bfloat16(self) -> "ComputeSettings":
+        if self.quantization != "none" and self.dtype == "float32":
+            raise ValueError("quantised weights compute in bfloat16: leave dtype out, or set quantization: none")
+        return self
 
 
 class ScoreSettings(Section):

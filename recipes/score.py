@@ -8,13 +8,15 @@ from benchmark.loading import load_benchmark
 from benchmark.progress import Progress
 from benchmark.run_store import RunStore, content_key, write_jsonl
 from recipes.environment import settle_compute
+from recipes.execution import ON_THIS_DEVICE, Execution
+from recipes.executor import open_executor
 from recipes.given_responses import GivenResponses, read_given_responses
 from recipes.manifest import write_score_manifest
 from recipes.publishing import publish_samples, publish_scores
 from recipes.run import FinishedRun
 from recipes.schema import ScoreSettings
 from recipes.scoring_plan import ResponseSource, ScoringInputs, ScoringPlanner
-from recipes.stage import RunObserver, run_stages
+from recipes.stage import RunObserver
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_scores import ScoredMethod
 from recipes.subset_pairs import check_arithmetic
@@ -67,7 +69,13 @@ def prepare_scoring(responses: Path, benchmark: str, estimator: Path, settings: 
 
 
 def run_scoring(
-    scoring: Scoring, out: Path, *, progress: Progress, observer: RunObserver, command: str = ""
+    scoring: Scoring,
+    out: Path,
+    *,
+    progress: Progress,
+    observer: RunObserver,
+    execution: Execution = ON_THIS_DEVICE,
+    command: str = "",
 ) -> FinishedRun:
     """Run all stages that are not done yet, then write scores, manifest and tables.
 
@@ -76,6 +84,7 @@ def run_scoring(
         out: the run directory.
         progress: told of the units of work within a stage.
         observer: told of the stages.
+        execution: where the stages run.
         command: what makes the run again, for the manifest.
 
     Raises:
@@ -86,14 +95,17 @@ def run_scoring(
     compute = settle_compute(scoring.settings.compute)
     store = RunStore(out)
     with store.held():
-        planner = ScoringPlanner(scoring.inputs, compute, store, progress)
         sources = [_source(method, rows, out) for method, rows in scoring.given.rows.items()]
-        folders, records = run_stages(planner.stages(sources), store, observer)
+        with open_executor(execution, compute, store, progress, observer) as executor:
+            planner = ScoringPlanner(scoring.inputs, compute, store, executor.progress)
+            folders, records = executor.run(planner.stages(sources), store, observer)
         publish_samples(scoring.inputs.train, scoring.inputs.test, out)
         publish_scores(folders, out)
         description = read_estimator(folders["estimator"] / ESTIMATOR).description
         names = list(scoring.given.rows)
-        write_score_manifest(out, scoring.inputs, names, scoring.settings, compute, records, description, command)
+        write_score_manifest(
+            out, scoring.inputs, names, scoring.settings, compute, records, description, command, executor.facts
+        )
         return FinishedRun(out, records, write_table20(out))
 
 

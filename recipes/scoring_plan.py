@@ -12,8 +12,10 @@ from benchmark.sample import Sample
 from recipes.columns import Column
 from recipes.environment import Compute, stage_key
 from recipes.estimator_source import EstimatorSource
+from recipes.launch_config import ONE_DEVICE, Devices
 from recipes.prepared_estimator import PreparedEstimator
 from recipes.schema import BaseEstimatorRecipe, ScoringSettings
+from recipes.scored_run import ScoredRun
 from recipes.stage import Stage
 from recipes.stage_baseline import BaselineStage
 from recipes.stage_bounds import BoundStage
@@ -57,6 +59,8 @@ class ResponseSource:
     responses: Path
     key: str
     """Hash of what the responses depend on."""
+    stage: str | None = None
+    """Name of the stage that makes them; None where they are there."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class ScoringPlanner:
     compute: Compute
     store: RunStore
     progress: Progress
+    devices: Devices = ONE_DEVICE
+    """What an estimator is trained on."""
 
     def stages(self, sources: Sequence[ResponseSource]) -> list[Stage]:
         """Return the stages: estimator, its reasoning, likelihoods, scores, embeddings, divergences, bounds, extras.
@@ -116,14 +122,14 @@ class ScoringPlanner:
             location = locate_model(source.model)
             parts = [source.model_dump(), location.fingerprint, self.inputs.template_hash]
             make = partial(make_estimator, source, self.inputs.templates)
-            return Stage("estimator", self.key("estimator", parts), make)
+            return Stage("estimator", self.key("estimator", parts), make, uses_model=False)
         if isinstance(source, PreparedEstimator):
             _refuse(check_arithmetic(source.recipe.folds or 1, arithmetic, "estimator recipe: folds"))
-            return training_stage(source, self.compute, self.store, self.progress)
+            return training_stage(source, self.compute, self.store, self.progress, self.devices)
         found = read_estimator(source)
         _refuse(check_arithmetic(found.n_folds, arithmetic, str(source)))
         parts = [found.content_hash, *([found.description.plain()] if self._is_trained else [])]
-        return Stage("estimator", self.key("estimator", parts), partial(adopt_estimator, source))
+        return Stage("estimator", self.key("estimator", parts), partial(adopt_estimator, source), uses_model=False)
 
     @cached_property
     def _is_trained(self) -> bool:
@@ -141,7 +147,8 @@ class ScoringPlanner:
             run_folder=self.store.folder,
             progress=self.progress,
         )
-        return Stage("reasoning", self.key("reasoning", [estimator.key, self._test_hashes]), work)
+        key = self.key("reasoning", [estimator.key, self._test_hashes])
+        return Stage("reasoning", key, work, needs=_names(estimator), shards=work.shards)
 
     def _likelihoods(self, estimator: Stage, reasoning: Stage | None, sources: Sequence[ResponseSource]) -> Stage:
         work = LikelihoodStage(
@@ -157,7 +164,9 @@ class ScoringPlanner:
         )
         settings = self.inputs.settings.model_dump(include={"batch_tokens", "arithmetic", "pairs"})
         parts = [estimator.key, settings, self._test_hashes, [[s.scored.column, s.key] for s in sources]]
-        return Stage("likelihoods", self.key("likelihoods", parts, self.inputs.seed), work)
+        key = self.key("likelihoods", parts, self.inputs.seed)
+        needs = *_names(estimator, *([] if reasoning is None else [reasoning])), *_made(sources)
+        return Stage("likelihoods", key, work, needs=needs, shards=work.shards)
 
     def _scores(self, estimator: Stage, likelihoods: Stage, sources: Sequence[ResponseSource]) -> Stage:
         work = ScoreStage(
@@ -171,7 +180,8 @@ class ScoringPlanner:
         )
         scored = [asdict(source.scored) for source in sources]
         parts = [likelihoods.key, self.inputs.settings.resamples, scored, SCORES]
-        return Stage("scores", self.key("scores", parts, self.inputs.seed), work)
+        key = self.key("scores", parts, self.inputs.seed)
+        return Stage("scores", key, work, needs=_names(estimator, likelihoods), uses_model=False)
 
     @cached_property
     def _embedder(self) -> SentenceEmbedder:
@@ -187,7 +197,7 @@ class ScoringPlanner:
         drawn = [sample for samples in self.inputs.test.values() for sample in samples]
         work = partial(embed_responses, self._embedder, source.responses, drawn, self.progress)
         parts = [self._embedder.location.fingerprint, source.key, _hashes(drawn)]
-        return Stage(f"embeddings/{source.scored.column}", self.key("embeddings", parts), work)
+        return Stage(f"embeddings/{source.scored.column}", self.key("embeddings", parts), work, needs=_made([source]))
 
     def _divergences(self, samples: Stage) -> Stage:
         work = partial(
@@ -200,25 +210,17 @@ class ScoringPlanner:
             self.progress,
         )
         parts = [samples.key, self.inputs.settings.embedding]  # its name stands in the rows
-        return Stage("divergences", self.key("divergences", parts, self.inputs.seed), work)
+        key = self.key("divergences", parts, self.inputs.seed)
+        return Stage("divergences", key, work, needs=_names(samples), uses_model=False)
 
     def _bounds(
         self, made: Mapping[str, Stage], answers: Mapping[str, Stage], sources: Sequence[ResponseSource]
     ) -> Stage:
         work = BoundStage(
-            estimator_folder=self.folder(made["estimator"]),
+            run=self._scored_run(made, sources),
             scores_folder=self.folder(made["scores"]),
             divergences_folder=self.folder(made["divergences"]),
-            likelihoods_folder=self.folder(made["likelihoods"]),
-            sample_embeddings=self.folder(made["embeddings/samples"]),
             response_embeddings={column: self.folder(stage) for column, stage in answers.items()},
-            run_folder=self.store.folder,
-            methods=[source.scored for source in sources],
-            n_train=len(self.inputs.train),
-            whole_test=self.inputs.whole_test,
-            test=self.inputs.test,
-            settings=self.inputs.settings,
-            seed=self.inputs.seed,
         )
         depends = [
             made["scores"].key,
@@ -226,14 +228,23 @@ class ScoringPlanner:
             [stage.key for stage in answers.values()],
             self.inputs.settings.h_hat,
         ]
-        return Stage("bounds", self.key("bounds", depends, self.inputs.seed), work)
+        key = self.key("bounds", depends, self.inputs.seed)
+        return Stage("bounds", key, work, needs=_names(*made.values(), *answers.values()), uses_model=False)
 
     def _convergence(self, made: Mapping[str, Stage], sources: Sequence[ResponseSource]) -> Stage:
-        work = ConvergenceStage(
+        work = ConvergenceStage(self._scored_run(made, sources))
+        scored = [asdict(source.scored) for source in sources]
+        depends = [made["likelihoods"].key, made["embeddings/samples"].key, scored, SHARES, DRAWS]
+        key = self.key("convergence", depends, self.inputs.seed)
+        needs = _names(made["estimator"], made["likelihoods"], made["embeddings/samples"])
+        return Stage("convergence", key, work, needs=needs, uses_model=False)
+
+    def _scored_run(self, made: Mapping[str, Stage], sources: Sequence[ResponseSource]) -> ScoredRun:
+        return ScoredRun(
+            folder=self.store.folder,
             estimator_folder=self.folder(made["estimator"]),
             likelihoods_folder=self.folder(made["likelihoods"]),
             sample_embeddings=self.folder(made["embeddings/samples"]),
-            run_folder=self.store.folder,
             methods=[source.scored for source in sources],
             n_train=len(self.inputs.train),
             whole_test=self.inputs.whole_test,
@@ -241,9 +252,6 @@ class ScoringPlanner:
             settings=self.inputs.settings,
             seed=self.inputs.seed,
         )
-        scored = [asdict(source.scored) for source in sources]
-        depends = [made["likelihoods"].key, made["embeddings/samples"].key, scored, SHARES, DRAWS]
-        return Stage("convergence", self.key("convergence", depends, self.inputs.seed), work)
 
     def _baseline(
         self, estimator: Stage, samples: Stage, answers: Mapping[str, Stage], sources: Sequence[ResponseSource]
@@ -263,12 +271,14 @@ class ScoringPlanner:
         depends = [samples.key, [stage.key for stage in answers.values()], self._test_hashes, settings]
         if self._is_trained:
             depends.append(estimator.key)  # of the others' one fold nothing depends
-        return Stage("baseline", self.key("baseline", depends, self.inputs.seed), work)
+        key = self.key("baseline", depends, self.inputs.seed)
+        return Stage("baseline", key, work, needs=_names(estimator, samples, *answers.values()), uses_model=False)
 
     def _tokens(self, estimator: Stage, likelihoods: Stage, sources: Sequence[ResponseSource]) -> Stage:
         folders = self.folder(estimator), self.folder(likelihoods), self.store.folder
         work = partial(write_tokens, *folders, _columns(sources), self.inputs.test)
-        return Stage("tokens", self.key("tokens", [likelihoods.key]), work)
+        needs = *_names(estimator, likelihoods), *_made(sources)
+        return Stage("tokens", self.key("tokens", [likelihoods.key]), work, needs=needs, uses_model=False)
 
     @cached_property
     def _test_hashes(self) -> dict[str, list[str]]:
@@ -286,3 +296,12 @@ def _hashes(samples: Sequence[Sample]) -> list[str]:
 
 def _columns(sources: Sequence[ResponseSource]) -> list[Column]:
     return [Column(source.scored.column, source.responses) for source in sources]
+
+
+def _names(*stages: Stage) -> tuple[str, ...]:
+    return tuple(stage.name for stage in stages)
+
+
+def _made(sources: Sequence[ResponseSource]) -> tuple[str, ...]:
+    """Return the names of the stages that make the responses."""
+    return tuple(source.stage for source in sources if source.stage is not None)

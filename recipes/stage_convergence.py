@@ -4,7 +4,7 @@ How well the bound tells where R-EMID is large depends on how many samples both 
 samples of each subset; the pairs are those that were scored, as far as both of their samples were drawn.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,27 +13,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.run_store import read_json, write_jsonl
-from benchmark.sample import Sample
+from benchmark.run_store import write_jsonl
 from benchmark.seeds import derive_seed
 from benchmark.subsets import subset
 from recipes.columns import GOLDEN
-from recipes.schema import ScoringSettings
+from recipes.scored_run import ScoredRun
 from recipes.stage import StageReport
-from recipes.stage_divergences import component_vectors
 from recipes.stage_embeddings import COMPONENTS
-from recipes.stage_estimator import ESTIMATOR
-from recipes.stage_likelihoods import BLOCKS
 from recipes.stage_scores import ID, ScoredMethod
 from recipes.subset_pairs import subset_negatives
-from scoring.block_files import BlockFiles
 from scoring.calibrated_bound import calibrated_bound
 from scoring.clusters import SampleClusters
 from scoring.divergence import representation_jsd
 from scoring.divergence_estimate import matched_size
-from scoring.estimator import read_estimator
 from scoring.negatives import Negatives
-from scoring.pair_matrix import PairBlock
 from scoring.stratified import MINIMUM_SAMPLES, compare_samples
 
 CONVERGENCE = "convergence.jsonl"
@@ -53,29 +46,18 @@ class Draw(NamedTuple):
 class ConvergenceStage:
     """Everything that the stage's work needs."""
 
-    estimator_folder: Path
-    likelihoods_folder: Path
-    sample_embeddings: Path
-    run_folder: Path
-    methods: Sequence[ScoredMethod]
-    n_train: int
-    whole_test: Mapping[str, Sequence[Sample]]
-    """All test samples: what the divergences of the inputs are measured on."""
-    test: Mapping[str, Sequence[Sample]]
-    """The samples that were answered and scored."""
-    settings: ScoringSettings
-    seed: int
+    run: ScoredRun
 
     def __call__(self, folder: Path) -> StageReport:
         """Write one row a draw, method and shifted subset that has both estimates, in the calibrated bound's unit."""
-        rows = list(self._rows()) if ID in self.test else []
+        rows = list(self._rows()) if ID in self.run.test else []
         write_jsonl(folder / CONVERGENCE, rows)
         return StageReport(counts={"rows": len(rows)})
 
     def _rows(self) -> Iterator[dict[str, object]]:
-        bounds = {key: self._bounds(key) for key in self.test if key != ID}
-        for method in self.methods:
-            remi = {key: self._remi(method, key) for key in self.test}
+        bounds = {key: self._bounds(key) for key in self.run.test if key != ID}
+        for method in self.run.methods:
+            remi = {key: self._remi(method, key) for key in self.run.test}
             for draw in self._draws():
                 for key in bounds:
                     in_distribution, shifted, bound = remi[ID][draw], remi[key][draw], bounds[key][draw]
@@ -87,7 +69,7 @@ class ConvergenceStage:
                             "method": method.method,
                             "subset": key,
                             "shift": subset(key).shift,
-                            "n_samples": len(self._members("test", key, len(self.test[key]), draw)),
+                            "n_samples": len(self._members("test", key, len(self.run.test[key]), draw)),
                             "remid": in_distribution - shifted,
                             "bound": bound,
                         }
@@ -99,17 +81,17 @@ class ConvergenceStage:
 
     def _members(self, kind: str, key: str, n: int, draw: Draw, size: int | None = None) -> NDArray[np.int64]:
         """Return which of n samples are drawn: the draw's share of them, or `size`."""
-        generator = np.random.default_rng(derive_seed(self.seed, "convergence", kind, key, *map(str, draw)))
+        generator = np.random.default_rng(derive_seed(self.run.seed, "convergence", kind, key, *map(str, draw)))
         return np.sort(generator.permutation(n)[: round(draw.share * n) if size is None else size])
 
     def _remi(self, method: ScoredMethod, key: str) -> dict[Draw, float | None]:
         """Return R-EMI a token on each draw; None where too few samples are left."""
-        golden, model, negatives = self._block(GOLDEN, key), self._block(method.column, key), self._negatives[key]
+        golden, model, negatives = self.run.block(GOLDEN, key), self.run.block(method.column, key), self._negatives[key]
         kept_N, gained_N_N = golden.scored_N & model.scored_N, model.means_N_N - golden.means_N_N
         found: dict[Draw, float | None] = {}
         for draw in self._draws():
-            members = self._members("test", key, len(self.test[key]), draw)
-            weights = self._clusters.weights([self.test[key][i] for i in members])
+            members = self._members("test", key, len(self.run.test[key]), draw)
+            weights = self._clusters.weights([self.run.test[key][i] for i in members])
             folds_M = None if negatives.folds_N is None else negatives.folds_N[members]
             mask_M_M = negatives.mask_N_N[np.ix_(members, members)]
             compared = compare_samples(kept_N[members], mask_M_M, weights, folds_M)
@@ -122,32 +104,23 @@ class ConvergenceStage:
         return {draw: self._bound(key, draw) for draw in self._draws()}
 
     def _bound(self, key: str, draw: Draw) -> float | None:
-        size = matched_size(*(round(draw.share * len(self.whole_test[name])) for name in (ID, key)))
+        size = matched_size(*(round(draw.share * len(self.run.whole_test[name])) for name in (ID, key)))
         if size < MINIMUM_SAMPLES:
             return None
-        members = {name: self._members("whole", name, len(self.whole_test[name]), draw, size) for name in (ID, key)}
-        drawn = {name: {c: rows[members[name]] for c, rows in self._vectors[name].items()} for name in (ID, key)}
+        members = {name: self._members("whole", name, len(self.run.whole_test[name]), draw, size) for name in (ID, key)}
+        drawn = {name: {c: rows[members[name]] for c, rows in self.run.vectors[name].items()} for name in (ID, key)}
         jsd = {f"jsd_{name}": representation_jsd(drawn[ID][name], drawn[key][name]) for name in COMPONENTS}
         return calibrated_bound(**jsd)
 
-    def _block(self, column: str, key: str) -> PairBlock:
-        return BlockFiles(self.run_folder / self._folders[column][key]).load()
-
-    @cached_property
-    def _folders(self) -> dict[str, dict[str, str]]:
-        return dict(read_json(self.likelihoods_folder / BLOCKS))
-
     @cached_property
     def _negatives(self) -> dict[str, Negatives]:
-        estimator = read_estimator(self.estimator_folder / ESTIMATOR)
-        return {key: subset_negatives(s, self.settings, self.seed, estimator) for key, s in self.test.items()}
+        estimator = self.run.estimator()
+        return {
+            key: subset_negatives(s, self.run.settings, self.run.seed, estimator) for key, s in self.run.test.items()
+        }
 
     @cached_property
     def _clusters(self) -> SampleClusters:
         """Two resamples, since none is used: an estimate alone is taken of each draw."""
-        samples = [sample for samples in self.test.values() for sample in samples]
-        return SampleClusters(samples, resamples=2, seed=self.seed)
-
-    @cached_property
-    def _vectors(self) -> dict[str, dict[str, NDArray[np.float64]]]:
-        return component_vectors(self.sample_embeddings, self.n_train, self.whole_test)
+        samples = [sample for samples in self.run.test.values() for sample in samples]
+        return SampleClusters(samples, resamples=2, seed=self.run.seed)

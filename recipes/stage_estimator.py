@@ -8,6 +8,7 @@ from benchmark.progress import Progress
 from benchmark.run_store import RunStore, disk_errors
 from corl.estimator_training import ESTIMATOR, EstimatorTraining
 from recipes.environment import Compute, stage_key
+from recipes.launch_config import ONE_DEVICE, Devices
 from recipes.prepared_estimator import PreparedEstimator
 from recipes.schema import BaseEstimatorRecipe
 from recipes.stage import Stage, StageReport
@@ -26,8 +27,14 @@ def make_estimator(recipe: BaseEstimatorRecipe, templates: str | None, folder: P
     return StageReport()
 
 
-def training_stage(prepared: PreparedEstimator, compute: Compute, store: RunStore, progress: Progress) -> Stage:
-    """Return the stage that trains the estimator of a recipe."""
+def training_stage(
+    prepared: PreparedEstimator,
+    compute: Compute,
+    store: RunStore,
+    progress: Progress,
+    devices: Devices = ONE_DEVICE,
+) -> Stage:
+    """Return the stage that trains the estimator of a recipe on the devices."""
     recipe, data = prepared.recipe, prepared.data
     parts: list[object] = [
         recipe.config.identity(),
@@ -37,9 +44,10 @@ def training_stage(prepared: PreparedEstimator, compute: Compute, store: RunStor
         [sample.content_hash for sample in data.train],
         {key: [sample.content_hash for sample in samples] for key, samples in data.subsets.items()},
         data.co_evolve_on_train,
+        *devices.identity(),
     ]
     work = partial(_train, prepared, compute, store.folder / "teacher", progress)
-    return Stage("estimator", stage_key("estimator", parts, recipe.seed, compute), work)
+    return Stage("estimator", stage_key("estimator", parts, recipe.seed, compute), work, trains=True)
 
 
 def _train(

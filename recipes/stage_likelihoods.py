@@ -7,7 +7,8 @@ several folds each row is scored under the policy model of its own, and one such
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from benchmark.progress import Advance, Progress
@@ -16,7 +17,7 @@ from benchmark.sample import Sample
 from recipes.columns import Column, all_candidates
 from recipes.environment import Compute, package_versions
 from recipes.schema import ScoringSettings
-from recipes.stage import StageReport
+from recipes.stage import Shard, StageReport
 from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_reasoning import load_shown
 from recipes.subset_pairs import SubsetPairs, subset_negatives
@@ -48,10 +49,9 @@ class LikelihoodStage:
 
     def __call__(self, folder: Path) -> StageReport:
         """Score every pair that has no likelihood yet, each input encoded once for all columns."""
-        estimator = read_estimator(self.estimator_folder / ESTIMATOR)
-        shown = None if self.reasoning_folder is None else load_shown(self.reasoning_folder)
-        responses = all_candidates(self.columns, [sample for samples in self.test.values() for sample in samples])
-        work = {key: self._subset(key, estimator, shown, responses) for key in self.test}
+        estimator = self._estimator()
+        work = self._subsets(estimator)
+        responses = next(iter(work.values())).responses
         blocks = {
             name: {key: str(w.files[name].folder.relative_to(self.run_folder)) for key, w in work.items()}
             for name in responses
@@ -67,9 +67,27 @@ class LikelihoodStage:
             counts["rows_without_negatives"] = sum(w.negatives.rows_without_negatives for w in work.values())
         return StageReport(tokens=tokens, counts=counts)
 
+    def shards(self) -> dict[str, Shard]:
+        """Return the rows of each subset and fold, which depend on nothing else and lie in files of their own."""
+        n_folds = self._estimator().n_folds
+        shards: dict[str, Shard] = {}
+        for key, samples in self.test.items():
+            alone = replace(self, test={key: samples})
+            for fold in range(n_folds):
+                shards[key if n_folds == 1 else f"{key}, fold {fold}"] = partial(alone.score, fold)
+        return shards
+
+    def score(self, fold: int) -> int:
+        """Make the missing rows of a fold, but no block of them, and return the tokens that went through the model."""
+        estimator = self._estimator()
+        work = list(self._subsets(estimator).values())
+        title = f"likelihoods of {', '.join(self.test)}"
+        with self.progress.task(title, sum(len(subset.rows(fold)) for subset in work)) as advance:
+            return self._score_fold(estimator, fold, work, advance)
+
     def _score(self, estimator: Estimator, work: Sequence[SubsetPairs]) -> int:
         for subset in work:
-            subset.finish()  # an interrupted run may have made the last row
+            subset.finish()  # an interrupted run, or shards, may have made the last row
         unfinished = [subset for subset in work if subset.missing()]
         tokens = 0
         with self.progress.task("likelihoods", sum(len(subset.samples) for subset in work)) as advance:
@@ -77,6 +95,8 @@ class LikelihoodStage:
             for fold in range(estimator.n_folds):
                 tokens += self._score_fold(estimator, fold, unfinished, advance)
                 release_memory()
+        for subset in unfinished:
+            subset.finish()
         return tokens
 
     def _score_fold(self, estimator: Estimator, fold: int, work: Sequence[SubsetPairs], advance: Advance) -> int:
@@ -92,6 +112,14 @@ class LikelihoodStage:
         )
         scorer = LikelihoodScorer(lm, batch_tokens=self.settings.batch_tokens)
         return sum(subset.score(scorer, fold, advance) for subset in work)
+
+    def _estimator(self) -> Estimator:
+        return read_estimator(self.estimator_folder / ESTIMATOR)
+
+    def _subsets(self, estimator: Estimator) -> dict[str, SubsetPairs]:
+        shown = None if self.reasoning_folder is None else load_shown(self.reasoning_folder)
+        responses = all_candidates(self.columns, [sample for samples in self.test.values() for sample in samples])
+        return {key: self._subset(key, estimator, shown, responses) for key in self.test}
 
     def _subset(
         self,
@@ -109,7 +137,7 @@ class LikelihoodStage:
             self.settings.model_dump(include={"batch_tokens", "arithmetic", "pairs"}),
             self.seed if negatives.label.startswith("sampled") else None,
             asdict(self.compute),
-            package_versions(),
+            package_versions(self.compute),
             [sample.content_hash for sample in samples],
             *([] if shown is None else [reasonings]),
         ]

@@ -6,13 +6,14 @@ directory that is named after it, so that other methods, further samples and lat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmark.progress import Advance, Progress
 from benchmark.run_store import content_key, read_jsonl, write_json, write_jsonl
 from benchmark.sample import Sample
 from recipes.environment import Compute, package_versions
-from recipes.stage import StageReport
+from recipes.stage import Shard, StageReport
 from recipes.stage_estimator import ESTIMATOR
 from scoring.estimator import Estimator, read_estimator
 from scoring.models.causal_lm import CausalLM, load_causal_lm
@@ -36,34 +37,52 @@ class ReasoningStage:
 
     def __call__(self, folder: Path) -> StageReport:
         """Write `reasoning.jsonl`, a line a sample in order; one generator is in memory at a time."""
-        estimator = read_estimator(self.estimator_folder / ESTIMATOR)
-        samples = [sample for samples in self.test.values() for sample in samples]
+        estimator = self._estimator()
+        samples = self._samples()
         caches = [self._cache(estimator, fold) for fold in range(estimator.n_folds)]
         paths = [str(cache.path.relative_to(self.run_folder)) for cache in caches]
         write_json(folder / CACHES, paths)  # before the work, so that a stage that was interrupted is told as resumed
-        before = [cache.written().keys() for cache in caches]
         made: dict[str, Reasoning] = {}
+        tokens = 0
         with self.progress.task("reasoning", len(samples)) as advance:
-            for fold, cache in enumerate(caches):
-                own = [sample for sample in samples if estimator.fold_of(sample.sample_id) == fold]
-                made |= {one.sample_id: one for one in self._fold(estimator, fold, own, cache, advance)}
+            for fold in range(estimator.n_folds):
+                written, new = self._fold(estimator, fold, advance)
+                made |= {one.sample_id: one for one in written}
+                tokens += new
                 release_memory()
-        new = [s for s in samples if s.content_hash not in before[estimator.fold_of(s.sample_id)]]
         ordered = [made[sample.sample_id] for sample in samples]
         write_jsonl(folder / REASONING, [_row(one, estimator.fold_of(one.sample_id)) for one in ordered])
-        return StageReport(
-            tokens=sum(made[s.sample_id].prompt_tokens + made[s.sample_id].tokens for s in new),
-            counts=reasoning_counts(ordered),
-        )
+        return StageReport(tokens=tokens, counts=reasoning_counts(ordered))
+
+    def shards(self) -> dict[str, Shard]:
+        """Return what each fold's generator writes; generators that are one and the same share a file and a shard."""
+        estimator = self._estimator()
+        folds: dict[Path, list[int]] = {}
+        for fold in range(estimator.n_folds):
+            folds.setdefault(self._cache(estimator, fold).path, []).append(fold)
+        return {f"fold {', '.join(map(str, own))}": partial(self.write, own) for own in folds.values()}
+
+    def write(self, folds: Sequence[int]) -> int:
+        """Let the generators of some folds write what is not in their files; return the tokens that went through."""
+        estimator = self._estimator()
+        total = sum(estimator.fold_of(sample.sample_id) in folds for sample in self._samples())
+        with self.progress.task("reasoning", total) as advance:
+            return sum(self._fold(estimator, fold, advance)[1] for fold in folds)
+
+    def _estimator(self) -> Estimator:
+        return read_estimator(self.estimator_folder / ESTIMATOR)
+
+    def _samples(self) -> list[Sample]:
+        return [sample for samples in self.test.values() for sample in samples]
 
     def _cache(self, estimator: Estimator, fold: int) -> ReasoningCache:
         name = estimator.description.folds[fold].generator_hash[:16]
-        circumstances = content_key([asdict(self.compute), package_versions()])
+        circumstances = content_key([asdict(self.compute), package_versions(self.compute)])
         return ReasoningCache(self.run_folder / "stages" / "reasonings" / f"{name}.jsonl", circumstances)
 
-    def _fold(
-        self, estimator: Estimator, fold: int, samples: Sequence[Sample], cache: ReasoningCache, advance: Advance
-    ) -> list[Reasoning]:
+    def _fold(self, estimator: Estimator, fold: int, advance: Advance) -> tuple[list[Reasoning], int]:
+        """Return the reasoning of a fold's samples, and the tokens that went through the model for what is new."""
+
         def load() -> CausalLM:
             return load_causal_lm(
                 estimator.base_location(),
@@ -72,8 +91,12 @@ class ReasoningStage:
                 adapters=estimator.adapters(fold, "generator"),
             )
 
-        settings = estimator.reasoning_settings
-        return read_or_write_reasonings(load, samples, estimator.renderer, settings, cache, advance)
+        samples = [sample for sample in self._samples() if estimator.fold_of(sample.sample_id) == fold]
+        cache, settings = self._cache(estimator, fold), estimator.reasoning_settings
+        before = cache.written().keys()
+        written = read_or_write_reasonings(load, samples, estimator.renderer, settings, cache, advance)
+        pairs = zip(samples, written, strict=True)
+        return written, sum(one.prompt_tokens + one.tokens for s, one in pairs if s.content_hash not in before)
 
 
 def _row(found: Reasoning, fold: int) -> dict[str, object]:

@@ -1,9 +1,12 @@
 """The stage in which a policy answers every test sample; a finished batch is never generated again."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmark.errors import RunFailure
 from benchmark.progress import Progress
 from benchmark.prompts import PromptRenderer
 from benchmark.run_store import append_jsonl, read_appended_jsonl, write_jsonl
@@ -12,7 +15,10 @@ from benchmark.thinking import ThinkingFormat, thinking_format
 from recipes.environment import Compute
 from recipes.stage import StageReport
 from rpm_methods.artifact import read_artifact
-from rpm_methods.policy import load_policy
+from rpm_methods.policy import served_policy
+from scoring.models.backend_settings import BackendSettings
+from scoring.models.backends import MERGED
+from scoring.models.backends_server import UnansweredPrompts, said_of_unanswered
 from scoring.models.generation import Generation, Sampling
 
 RESPONSES = "responses.jsonl"
@@ -24,12 +30,17 @@ def generate_responses(
     policy_folder: Path,
     samples: Sequence[Sample],
     sampling: Sampling,
+    backend: BackendSettings,
     renderer: PromptRenderer,
     compute: Compute,
     progress: Progress,
     folder: Path,
 ) -> StageReport:
-    """Answer all samples and write `responses.jsonl` in their order."""
+    """Answer all samples by the backend and write `responses.jsonl` in their order.
+
+    Raises:
+        RunFailure: some prompts got no answer, or the backend failed; the answers that came stay.
+    """
     artifact = read_artifact(policy_folder)
     form = thinking_format(renderer, artifact.template) if artifact.thinking else None
     rows = _finished_rows(folder / BATCHES)
@@ -37,12 +48,18 @@ def generate_responses(
     with progress.task(f"answers of {artifact.method}", len(samples)) as advance:
         advance(len(rows))
         if len(rows) < len(samples):
-            policy = load_policy(artifact, renderer=renderer, dtype=compute.dtype, device=compute.device)
-            for batch in policy.generate(policy.prompts(samples), sampling, finished=rows.keys()):
-                made = {index: _row(samples[index], artifact.method, answer, form) for index, answer in batch}
-                append_jsonl(folder / BATCHES, made)
-                rows |= made
-                advance(len(made))
+            with (
+                served_policy(
+                    artifact, backend, sampling, folder, renderer=renderer, dtype=compute.dtype, device=compute.device
+                ) as policy,
+                _samples_named(samples),
+            ):
+                for batch in policy.generate(policy.prompts(samples), sampling, finished=set(rows)):
+                    made = {index: _row(samples[index], artifact.method, answer, form) for index, answer in batch}
+                    append_jsonl(folder / BATCHES, made)
+                    rows |= made
+                    advance(len(made))
+    shutil.rmtree(folder / MERGED, ignore_errors=True)
     ordered = [rows[index] for index in range(len(samples))]
     write_jsonl(folder / RESPONSES, [{k: v for k, v in row.items() if k != "tokens"} for row in ordered])
     reasons = [row["finish_reason"] for row in ordered]
@@ -57,6 +74,16 @@ def generate_responses(
             **thinking,
         },
     )
+
+
+@contextmanager
+def _samples_named(samples: Sequence[Sample]) -> Iterator[None]:
+    """Name samples in the place of prompts that got no answer."""
+    try:
+        yield
+    except UnansweredPrompts as error:
+        problems = {samples[index].sample_id: problem for index, problem in error.problems.items()}
+        raise RunFailure(said_of_unanswered(problems)) from error
 
 
 def _row(sample: Sample, method: str, answer: Generation, form: ThinkingFormat | None) -> dict[str, Any]:

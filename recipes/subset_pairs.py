@@ -70,17 +70,16 @@ class SubsetPairs:
 
     def has_open_rows(self, fold: int) -> bool:
         """Tell whether a row of the fold is missing in some column."""
-        return any(not made.issuperset(self.rows(fold)) for made in self._made(self.missing()).values())
+        return any(not made.issuperset(self.rows(fold)) for made in self._made(self.missing(), fold).values())
 
     def score(self, scorer: LikelihoodScorer, fold: int, advance: Advance) -> int:
-        """Make the fold's missing rows, and the blocks if they were the last; return the tokens that went through."""
+        """Make the fold's missing rows and return the tokens that went through; other folds may be made beside it."""
         names, tokens = self.missing(), 0
         encoded = {name: self._tokens(scorer.lm, name) for name in names}
-        made = self._made(names)
+        made = self._made(names, fold)
         for i in self.rows(fold):
             tokens += self._score_row(scorer, {name: encoded[name] for name in names if i not in made[name]}, i)
             advance(1)
-        self.finish()
         return tokens
 
     def finish(self) -> None:
@@ -89,8 +88,8 @@ class SubsetPairs:
             if len(made) == len(self.samples):
                 self.files[name].finish(len(self.samples))
 
-    def _made(self, names: Sequence[str]) -> dict[str, set[int]]:
-        return {name: set(self.files[name].rows()) for name in names}
+    def _made(self, names: Sequence[str], fold: int | None = None) -> dict[str, set[int]]:
+        return {name: set(self.files[name].rows(fold)) for name in names}
 
     def _score_row(self, scorer: LikelihoodScorer, columns: Mapping[str, ColumnTokens], i: int) -> int:
         rows = {name: column.row(i) for name, column in columns.items()}
@@ -99,7 +98,7 @@ class SubsetPairs:
         except FloatingPointError as error:
             raise name_the_samples(error, i, [sample.sample_id for sample in self.samples]) from error
         for name, row in scored.items():
-            self.files[name].append(i, row)
+            self.files[name].append(i, row, part=self.folds[i])
         prefixes = {row.prefix for row in rows.values() if row.continuations}
         return sum(map(len, prefixes)) + sum(len(c.ids) for row in rows.values() for c in row.continuations.values())
 

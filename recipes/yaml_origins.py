@@ -8,12 +8,25 @@ from typing import Any
 import yaml
 
 from benchmark.errors import Mistake
+from benchmark.user_lines import HALF_CHARACTER
 
 KeyPath = tuple[str | int, ...]
 
 
 class RecipeLoader(yaml.SafeLoader):
-    """YAML's safe loader that also reads 1e-4 as a number, as people write learning rates."""
+    """YAML's safe loader for what people write: 1e-4 is a number, and escapes are read as JSON's are.
+
+    YAML takes an escaped surrogate pair for two characters. Here it is the one that JSON means by it, and half of a
+    pair, which no file can hold, is an error.
+    """
+
+    def construct_scalar(self, node: Any) -> Any:  # noqa: ANN401 - as the base class has it
+        """Return a scalar's text with its surrogate pairs joined."""
+        text = super().construct_scalar(node)
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise yaml.constructor.ConstructorError(problem=HALF_CHARACTER, problem_mark=node.start_mark) from error
 
 
 RecipeLoader.add_implicit_resolver(

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from scoring.models.quantization import is_quantized
+
 
 class RoundedLinear(torch.nn.Linear):
     """A linear layer whose float32 weights are rounded to its input's number format for the product."""
@@ -32,3 +34,14 @@ def compute_in_model_format(model: Any) -> None:  # noqa: ANN401 - a PEFT model
         layer.cast_input_dtype_enabled = False
         for matrix in matrices:
             matrix.__class__ = RoundedLinear
+
+
+def keep_in_float32(model: Any) -> None:  # noqa: ANN401 - a PEFT model
+    """Give trainable weights the format that PEFT gave them, float32.
+
+    TRL rounds adapters of quantised models to bfloat16, in which steps of a small learning rate are lost.
+    """
+    if is_quantized(model):
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()

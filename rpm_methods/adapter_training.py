@@ -11,16 +11,26 @@ from typing import Any
 from benchmark.errors import RunFailure
 from benchmark.run_store import disk_errors, write_json
 from benchmark.seeds import derive_seed
-from rpm_methods.adapter_precision import compute_in_model_format
+from rpm_methods.adapter_precision import compute_in_model_format, keep_in_float32
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.checkpoints import CHECKPOINTS, last_checkpoint
 from rpm_methods.lineage import ADAPTER, start_adapters, start_model
 from rpm_methods.method import TrainContext
-from rpm_methods.preflight import FILE, LongestInputs, Preflight, ReferenceCheck, run_longest_batch
+from rpm_methods.preflight import (
+    FILE,
+    MEMORY_SETTINGS,
+    LongestInputs,
+    Preflight,
+    ReferenceCheck,
+    note_processes,
+    run_longest_batch,
+)
+from rpm_methods.processes import by_first, count, weights_in_parts
 from rpm_methods.shared_prompts import share_prompts, why_not_shared
 from rpm_methods.trackers import tracked_in
 from rpm_methods.training_watch import trainable, watcher
 from scoring.models.chat import ChatTokenizer
+from scoring.models.out_of_memory import out_of_memory_names
 
 LORA_DEFAULTS = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05, "target_modules": "all-linear"}
 TRAINING_LOG = "training_log.json"
@@ -52,6 +62,8 @@ def train_adapter(
 ) -> TrainedAdapter:
     """Train an adapter on the model that the method starts from; it and its log are left in the context's folder.
 
+    Several processes that accelerate started train it together; what is left is written by the first.
+
     Raises:
         RunFailure: the loss is NaN, the longest batch or the disk is too much, or a step moved nothing.
     """
@@ -61,7 +73,7 @@ def train_adapter(
     chat.tokenizer.pad_token_id = chat.pad_id
     set_seed(derive_seed(context.seed, "adapter"))
     with disk_errors(context.folder), tracked_in(context.folder):
-        model = start_model(context).to(context.device)
+        model = _placed_start_model(context)
         reference = ReferenceCheck(model)
         trainer = make_trainer(
             args=_one_device(getattr(trl, settings.trl_config)(**_arguments(settings, context))),
@@ -69,6 +81,7 @@ def train_adapter(
             **_model_with_adapter(model, settings, context),
         )
         trainer.remove_callback(PrinterCallback)
+        keep_in_float32(trainer.model)
         before = trainable(trainer.model)
         if context.device == "cpu":
             compute_in_model_format(trainer.model)
@@ -76,14 +89,25 @@ def train_adapter(
         _finish_preflight(preflight, trainer, reference, longest, before, context)
         with context.progress.task("training steps", _total_steps(trainer)) as advance:
             trainer.add_callback(watcher(advance, before))
-            trainer.train(resume_from_checkpoint=last_checkpoint(context.folder / CHECKPOINTS))
+            checkpoint = by_first(lambda: last_checkpoint(context.folder / CHECKPOINTS, count()))
+            with out_of_memory_names(MEMORY_SETTINGS, doing="training"):
+                trainer.train(resume_from_checkpoint=checkpoint)
         after = trainable(trainer.model)
-        _save(trainer.model, context.folder / ADAPTER)
-        write_json(context.folder / TRAINING_LOG, trainer.state.log_history)
+        by_first(lambda: _leave(trainer, after, context))
     if trainer.state.global_step == 0:
         raise RunFailure("training ended without a step: there are fewer training samples than a step takes")
     moved = any(not before[name].equal(after[name]) for name in before)
     return TrainedAdapter(int(trainer.state.num_input_tokens_seen), trainer.state.log_history, moved)
+
+
+def _placed_start_model(context: TrainContext) -> Any:  # noqa: ANN401 - a transformers model
+    """Return the model that training starts from on its device; one that is to be taken apart whole in main memory."""
+    if not weights_in_parts():
+        return start_model(context).to(context.device)
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()  # left by arguments that were checked, it takes weights apart while they are read
+    return start_model(context)
 
 
 def _model_with_adapter(model: Any, settings: AdapterSettings, context: TrainContext) -> dict[str, Any]:  # noqa: ANN401
@@ -136,8 +160,12 @@ def _finish_preflight(
     further = () if context.adapter is None else (context.adapter,)
     preflight.start_adapters = [f"{path.parent.name}/{path.name}" for path in (*start_adapters(context), *further)]
     preflight.trainable_parameters = sum(parameter.numel() for parameter in before.values())
-    preflight.longest_batch = run_longest_batch(trainer, *longest(trainer))
-    write_json(context.folder / FILE, preflight.plain())
+    note_processes(preflight, trainer)
+    if weights_in_parts():
+        preflight.notes.append("the longest batch is not tried before training, which takes the weights apart")
+    else:
+        preflight.longest_batch = run_longest_batch(trainer, *longest(trainer))
+    by_first(lambda: write_json(context.folder / FILE, preflight.plain()))
 
 
 def _arguments(settings: AdapterSettings, context: TrainContext) -> dict[str, Any]:
@@ -177,11 +205,20 @@ def _total_steps(trainer: Any) -> int:  # noqa: ANN401 - a TRL trainer
     return math.ceil(steps * float(trainer.args.num_train_epochs))
 
 
-def _save(model: Any, target: Path) -> None:  # noqa: ANN401 - a PEFT model
-    """Save the adapter as safetensors; the folder appears only when it is whole."""
+def _leave(trainer: Any, trained: dict[str, Any], context: TrainContext) -> None:  # noqa: ANN401 - a TRL trainer
+    """Write the adapter and the log of a training; `trained` are its parameters, whole."""
+    _save(trainer.model, context.folder / ADAPTER, trained if weights_in_parts() else None)
+    write_json(context.folder / TRAINING_LOG, trainer.state.log_history)
+
+
+def _save(model: Any, target: Path, parameters: dict[str, Any] | None = None) -> None:  # noqa: ANN401 - a PEFT model
+    """Save the adapter as safetensors, from `parameters` where the model has none that are whole.
+
+    The folder appears only when it is whole.
+    """
     making = target.with_name(f".{target.name}.making")
     shutil.rmtree(making, ignore_errors=True)
-    model.save_pretrained(making, safe_serialization=True)
+    model.save_pretrained(making, safe_serialization=True, state_dict=parameters)
     (making / "README.md").unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     making.rename(target)

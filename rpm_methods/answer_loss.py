@@ -37,6 +37,9 @@ def sft_trainer_class(device: str) -> Any:  # noqa: ANN401 - a class of TRL's
             targets_T = labels_B_L[:, first:].flatten()
             total = cross_entropy(logits_T_V, targets_T, ignore_index=IGNORED, reduction="sum")
             count = (targets_T != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-            return (total / count, outputs) if return_outputs else total / count
+            loss = total / count
+            if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+                loss = loss * self.accelerator.num_processes  # it counts all processes' tokens; gradients are averaged
+            return (loss, outputs) if return_outputs else loss
 
     return AnswerLossTrainer

@@ -24,7 +24,7 @@ from rpm_methods.rollout_source import RewardPart, RolloutSource
 from rpm_methods.shared_prompts import share_prompts
 from rpm_methods.training_rows import IGNORED, PromptRow
 from scoring.bench import timed
-from scoring.models.causal_lm import context_length, load_causal_lm, load_chat, load_weights
+from scoring.models.causal_lm import CausalLM, context_length, load_causal_lm, load_chat, load_weights
 from scoring.models.precision import choose_dtype, device_name
 from scoring.models.resolver import ModelLocation, locate_model
 from scoring.sampling import sample_rollouts
@@ -92,50 +92,84 @@ def bench_step(location: ModelLocation, dtype: str, shape: Shape) -> dict[str, A
 def _step(location: ModelLocation, dtype: str, shape: Shape, *, plain: bool) -> Callable[[], object]:
     """Return a step ready to run, its trainer made; the reward is the length, which takes no time."""
     from datasets import Dataset
-    from peft import LoraConfig
     from transformers import PrinterCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
 
-    chat, folder = load_chat(location), Path(tempfile.mkdtemp())
-    chat.tokenizer.pad_token_id = chat.pad_id
-    args = GRPOConfig(
-        output_dir=str(folder), use_cpu=True, bf16=False, report_to=[], save_strategy="no", disable_tqdm=True,
-        max_steps=1, learning_rate=1e-5, num_generations=shape.rollouts, per_device_train_batch_size=shape.rollouts,
-        gradient_accumulation_steps=shape.prompts, max_completion_length=shape.new_tokens, gradient_checkpointing=False,
-        dataloader_pin_memory=False, shuffle_dataset=False, seed=SEED,
-    )  # fmt: skip
-    prompts = cut_prompts(location, shape)
-    shared = {
-        "args": args,
-        "model": load_weights(location, dtype),
-        "processing_class": chat.tokenizer,
-        "peft_config": LoraConfig(**LORA),
-    }
-    if plain:
-        dataset = Dataset.from_dict({"prompt": [chat.decode(ids) for ids in prompts]})
-        trainer = GRPOTrainer(train_dataset=dataset, reward_funcs=[_length_reward], **shared)
-    else:
-        rows = [PromptRow(str(number), ids) for number, ids in enumerate(prompts)]
-        source = RolloutSource(
-            rows=rows,
-            samples=load_benchmark("mini").train[: len(rows)],
-            stop="",
-            chat=chat,
-            context_length=context_length(location),
-            batch_tokens=10**6,
-            seed=SEED,
-            folder=folder,
-            keep_every=10**6,
-            parts=[RewardPart("length", lambda sample, rollouts: [float(len(r.text)) for r in rollouts])],
-        )
-        dataset = Dataset.from_dict({"prompt": [str(number) for number in range(len(rows))]})
-        trainer = group_trainer_class(10**6)(
-            train_dataset=dataset, reward_funcs=[source.total], rollout_func=source, **shared
-        )
+    chat, prompts = load_chat(location), cut_prompts(location, shape)
+    lm = CausalLM(load_weights(location, dtype), chat, context_length(location), torch.device("cpu"))
+    folder = Path(tempfile.mkdtemp())
+    if not plain:
+        return own_trainer(lm, prompts, shape, folder, steps=1)[0].train  # type: ignore[no-any-return]
+    dataset = Dataset.from_dict({"prompt": [chat.decode(ids) for ids in prompts]})
+    arguments = _trainer_arguments(lm, shape, folder, 1)
+    trainer = GRPOTrainer(train_dataset=dataset, reward_funcs=[_length_reward], **arguments)
+    trainer.remove_callback(PrinterCallback)
+    return trainer.train  # type: ignore[no-any-return]
+
+
+def own_trainer(
+    lm: CausalLM,
+    prompts: Sequence[list[int]],
+    shape: Shape,
+    folder: Path,
+    *,
+    steps: int,
+    source_class: type[RolloutSource] = RolloutSource,
+) -> tuple[Any, RolloutSource]:
+    """Return this project's GRPO trainer of a new adapter, set up as in a run, and the source of its rollouts.
+
+    A step answers all prompts.
+    """
+    from datasets import Dataset
+    from transformers import PrinterCallback
+
+    rows = [PromptRow(str(number), ids) for number, ids in enumerate(prompts)]
+    source = source_class(
+        rows=rows,
+        samples=load_benchmark("mini").train[: len(rows)],
+        stop="",
+        chat=lm.chat,
+        context_length=lm.context_length,
+        batch_tokens=10**6,
+        seed=SEED,
+        folder=folder,
+        keep_every=10**6,
+        parts=[RewardPart("length", lambda sample, rollouts: [float(len(r.text)) for r in rollouts])],
+    )
+    dataset = Dataset.from_dict({"prompt": [str(number) for number in range(len(rows))]})
+    trainer = group_trainer_class(10**6)(
+        train_dataset=dataset,
+        reward_funcs=[source.total],
+        rollout_func=source,
+        **_trainer_arguments(lm, shape, folder, steps),
+    )
+    if lm.device.type == "cpu":
         share_prompts(trainer.model)
         compute_in_model_format(trainer.model)
     trainer.remove_callback(PrinterCallback)
-    return trainer.train  # type: ignore[no-any-return]
+    return trainer, source
+
+
+def _trainer_arguments(lm: CausalLM, shape: Shape, folder: Path, steps: int) -> dict[str, Any]:
+    """Return what both trainers take; on a GPU with gradient checkpointing, as runs have it there."""
+    from peft import LoraConfig
+    from trl import GRPOConfig
+
+    lm.chat.tokenizer.pad_token_id = lm.chat.pad_id
+    on_cpu = lm.device.type == "cpu"
+    args = GRPOConfig(
+        output_dir=str(folder), use_cpu=on_cpu, bf16=False, report_to=[], save_strategy="no", disable_tqdm=True,
+        max_steps=steps, learning_rate=1e-5, num_generations=shape.rollouts, per_device_train_batch_size=shape.rollouts,
+        gradient_accumulation_steps=shape.prompts, max_completion_length=shape.new_tokens,
+        gradient_checkpointing=not on_cpu, dataloader_pin_memory=not on_cpu, shuffle_dataset=False, seed=SEED,
+    )  # fmt: skip
+    args._n_gpu = min(args.n_gpu, 1)  # as in a run
+    return {
+        "args": args,
+        "model": lm.model,
+        "processing_class": lm.chat.tokenizer,
+        "peft_config": LoraConfig(**LORA),
+    }
 
 
 def _length_reward(completions: Sequence[str], **others: object) -> list[float]:

@@ -16,6 +16,7 @@ from rpm_methods.arguments import AdapterSettings
 from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
+from rpm_methods.processes import by_first
 from rpm_methods.sft_training import train_on_rows
 from rpm_methods.teacher import recorded_file, recorded_identity, teacher_of
 from rpm_methods.teacher_dialogues import DialogueTeacherSettings, drawn_samples, teacher_dialogues
@@ -101,7 +102,7 @@ class DataAugmentation:
             UserMistakes: the teacher's file is faulty, or holds no dialogue made from a training sample.
             RunFailure: the teacher's endpoint refused or failed; what it gave is kept, and training has not begun.
         """
-        made = augmented_samples(_source(config, context), context.samples)
+        made = augmented_samples(by_first(lambda: _source(config, context)), context.samples)
         rows = training_rows([*context.samples, *made], context.renderer, TEMPLATE, load_chat(context.base))
         tokens = train_on_rows(rows, config, context)
         return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=tokens)

@@ -11,6 +11,7 @@ from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
 from rpm_methods.preflight import check_rows, longest_collated
+from rpm_methods.processes import by_first
 from rpm_methods.sampled_answers import load_parent, sample_answers
 from rpm_methods.training_rows import PreferenceRow, preference_rows
 from scoring.models.causal_lm import context_length, load_chat
@@ -49,7 +50,7 @@ class DirectPreferenceOptimization:
 
     def train(self, config: DPOSettings, context: TrainContext) -> PolicyArtifact:
         """Collect rejected answers, then train; both go on from what an interrupted run left."""
-        rejected = self._rejected(context)
+        rejected = by_first(lambda: self._rejected(context))
         chat = load_chat(context.base)
         rows = preference_rows(context.samples, rejected, context.renderer, TEMPLATE, chat)
         preflight = check_rows([row for pair in rows for row in pair.both], chat, context_length(context.base))

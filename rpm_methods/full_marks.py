@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from benchmark.sample import Sample
 from rpm_methods.method import TrainContext
 from rpm_methods.rollout_source import RewardPart
-from scoring.likelihood import LikelihoodScorer
+from scoring.likelihood import REWARD_SETTING, LikelihoodScorer
 from scoring.models.causal_lm import load_causal_lm
 from scoring.rewards import percentage_rewards
 from scoring.sampling import Rollout
@@ -22,7 +22,7 @@ def full_marks_reward(
         response: takes the response out of a rollout's text; None for a malformed one, which gets reward 0.
     """
     lm = load_causal_lm(context.base, dtype="float32", device=context.device)
-    scorer = LikelihoodScorer(lm, batch_tokens=batch_tokens)
+    scorer = LikelihoodScorer(lm, batch_tokens=batch_tokens, setting=REWARD_SETTING)
 
     def score(sample: Sample, rollouts: Sequence[Rollout]) -> list[float | None]:
         texts = [response(rollout.text) for rollout in rollouts]

@@ -6,7 +6,7 @@ from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.full_marks import full_marks_reward
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
-from rpm_methods.rollout_training import RolloutSettings, RolloutTask, train_on_rollouts, training_counts
+from rpm_methods.rollout_training import PolicyRolloutSettings, RolloutTask, train_on_rollouts, training_counts
 from rpm_methods.sampled_answers import parent_of
 from rpm_methods.training_rows import prompt_rows
 from scoring.models.causal_lm import load_chat
@@ -14,7 +14,7 @@ from scoring.models.causal_lm import load_chat
 TEMPLATE = "response"
 
 
-class GRPOSettings(RolloutSettings):
+class GRPOSettings(PolicyRolloutSettings):
     """Settings of group relative policy optimisation."""
 
 

@@ -9,13 +9,20 @@ from typing import Any
 import torch
 
 from benchmark.errors import Mistake, RunFailure, UserMistakes
+from rpm_methods.processes import count
 from rpm_methods.training_rows import IGNORED, PromptRow, TrainingRow
 from scoring.models.chat import ChatTokenizer
+from scoring.models.out_of_memory import out_of_memory_names
 
 FILE = "preflight.json"
 SHOWN_TOKENS = 60
 """Tokens at the end of a prompt that the example shows."""
 PROBE_TOKENS = 16
+MEMORY_SETTINGS = (
+    "per_device_train_batch_size (and raise gradient_accumulation_steps as much), or set gradient_checkpointing: true "
+    "(config.training)"
+)
+"""What to do where training takes too much memory."""
 COUNTED = ("_total_train_tokens", "entropy_coef", "_last_world_entropy", "_entropy_window_stats")
 """What TRL's trainers count beside their metrics while they compute a loss."""
 
@@ -129,6 +136,22 @@ def _preflight(
     )
 
 
+def note_processes(preflight: Preflight, trainer: Any) -> None:  # noqa: ANN401 - a TRL trainer
+    """Note what a step takes where several processes train together, and what accelerate does to make them even."""
+    processes = count()
+    if processes == 1:
+        return
+    rows, args = len(trainer.train_dataset), trainer.args
+    batch = args.per_device_train_batch_size * processes
+    step = batch * args.gradient_accumulation_steps
+    preflight.notes.append(f"{processes} processes train together: a step takes {step} rows")
+    if preflight.ends_supervised is not None and (left := rows % batch):
+        preflight.notes.append(
+            f"{rows} rows are {left} more than whole batches of {batch}: the last batch of an epoch is filled up with "
+            "rows from its beginning"
+        )
+
+
 class ReferenceCheck:
     """Tells whether the model under a new adapter is still the one that training was to start from.
 
@@ -173,16 +196,11 @@ def run_longest_batch(trainer: Any, inputs: Mapping[str, Any], rows: int, tokens
     counted = {name: getattr(trainer, name) for name in COUNTED if hasattr(trainer, name)}
     if trainer.args.gradient_checkpointing:  # transformers switches it on only when training begins
         trainer.model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
-    try:
-        with torch.random.fork_rng():
-            trainer.model.train()
-            loss = trainer.compute_loss(trainer.model, dict(inputs))
-            loss.backward()
-    except torch.OutOfMemoryError as error:
-        raise RunFailure(
-            f"the longest batch, {rows} rows of up to {tokens} tokens, does not fit into the device's memory; lower "
-            "per_device_train_batch_size and raise gradient_accumulation_steps as much (config.training)"
-        ) from error
+    tried = f"trying the longest batch, {rows} rows of up to {tokens} tokens"
+    with out_of_memory_names(MEMORY_SETTINGS, doing=tried), torch.random.fork_rng():
+        trainer.model.train()
+        loss = trainer.compute_loss(trainer.model, dict(inputs))
+        loss.backward()
     trainer.model.zero_grad(set_to_none=True)
     for metrics in getattr(trainer, "_metrics", {}).values():
         metrics.clear()

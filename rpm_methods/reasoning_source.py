@@ -7,6 +7,7 @@ from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from benchmark.sample import Sample
 from rpm_methods.method import MethodConfig, TrainContext
+from rpm_methods.processes import by_first
 from rpm_methods.teacher import MINI, TeacherSettings, recorded_file, recorded_identity, teacher_of
 from rpm_methods.teacher_reasoning import MINI_REASONING, recorded_reasoning, teacher_reasoning
 
@@ -60,6 +61,7 @@ def collect_traces(source: ReasoningSource, samples: Sequence[Sample], context: 
         UserMistakes: recorded traces that are missing or faulty, all of them.
         RunFailure: the teacher gave none for some samples, all of which are listed.
     """
-    if source.teacher is None:
+    settings = source.teacher
+    if settings is None:
         return recorded_reasoning(source.recorded or MINI, samples)
-    return teacher_reasoning(teacher_of(source.teacher, context, context.seed), samples)
+    return by_first(lambda: teacher_reasoning(teacher_of(settings, context, context.seed), samples))

@@ -12,10 +12,11 @@ from rpm_methods.arguments import AdapterSettings
 from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.lineage import trained_artifact
 from rpm_methods.method import MethodSpec, TrainContext
+from rpm_methods.processes import by_first
 from rpm_methods.sampled_answers import load_parent, sample_answers
 from rpm_methods.sft_training import train_on_rows
 from rpm_methods.training_rows import training_rows
-from scoring.likelihood import LikelihoodScorer
+from scoring.likelihood import REWARD_SETTING, LikelihoodScorer
 from scoring.models.causal_lm import load_causal_lm, load_chat
 from scoring.rewards import percentage_rewards
 
@@ -55,13 +56,17 @@ class RejectionSamplingFineTuning:
 
     def train(self, config: RFTSettings, context: TrainContext) -> PolicyArtifact:
         """Sample, choose, train; each goes on from what an interrupted run left."""
-        candidates = self._candidates(config, context)
-        rewards = _rewards(candidates, config, context)
-        winners = [texts[_best(values)] for texts, values in zip(candidates, rewards, strict=True)]
+        winners = by_first(lambda: self._winners(config, context))
         chat = load_chat(context.base)
         rows = training_rows(context.samples, context.renderer, TEMPLATE, chat, answers=winners)
         tokens = train_on_rows(rows, config, context)
         return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=tokens)
+
+    def _winners(self, config: RFTSettings, context: TrainContext) -> list[str]:
+        """Return the best of the sampled answers to each training sample."""
+        candidates = self._candidates(config, context)
+        rewards = _rewards(candidates, config, context)
+        return [texts[_best(values)] for texts, values in zip(candidates, rewards, strict=True)]
 
     def _candidates(self, config: RFTSettings, context: TrainContext) -> list[list[str]]:
         """Return the sampled answers to each training sample; one cut by the length limit is a candidate too."""
@@ -88,7 +93,7 @@ def _rewards(
         advance(len(made))
         if len(made) < len(candidates):
             lm = load_causal_lm(context.base, dtype="float32", device=context.device)
-            scorer = LikelihoodScorer(lm, batch_tokens=config.reward_batch_tokens)
+            scorer = LikelihoodScorer(lm, batch_tokens=config.reward_batch_tokens, setting=REWARD_SETTING)
             for sample, texts in list(zip(context.samples, candidates, strict=True))[len(made) :]:
                 made.append(percentage_rewards(scorer, context.renderer, sample, texts))
                 append_jsonl(path, made[-1])

@@ -1,4 +1,7 @@
-"""Where TRL's trainer gets its rollouts from, and what is kept of them: texts with their rewards, every few steps."""
+"""Where TRL's trainer gets its rollouts from, and what is kept of them: texts with their rewards, every few steps.
+
+With several processes each draws and rewards its own part of a step. What is logged and kept is of the whole step.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +17,12 @@ from benchmark.run_store import read_jsonl, write_jsonl
 from benchmark.sample import Sample
 from benchmark.seeds import derive_seed
 from rpm_methods.merged_adapter import merged
+from rpm_methods.processes import by_first, gathered
 from rpm_methods.training_rows import PromptRow
+from rpm_methods.vllm_rollouts import draw_by_vllm
 from scoring.models.causal_lm import CausalLM
 from scoring.models.chat import ChatTokenizer
+from scoring.models.out_of_memory import out_of_memory_names
 from scoring.sampling import Rollout, sample_rollouts
 
 FOLDER = "rollouts"
@@ -51,6 +57,27 @@ Measure = Callable[[StepRollouts], Mapping[str, float]]
 """Something to log of a step beside its rewards: name -> value."""
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Rollouts in TRL's order, with what they were rewarded."""
+
+    places: list[int]
+    """The row of each."""
+    drawn: list[Rollout]
+    parts: dict[str, list[float | None]]
+    """Name of a part of the reward -> its value for each."""
+
+    @property
+    def totals(self) -> list[float | None]:
+        """The reward of each: the sum of its parts."""
+        return [_sum(values) for values in zip(*self.parts.values(), strict=True)]
+
+    @property
+    def groups(self) -> list[tuple[int, int]]:
+        """(first, behind the last) of each run of rollouts of one row."""
+        return _runs(self.places)
+
+
 @dataclass
 class RolloutSource:
     """Draws the rollouts of a step and writes down those of every few steps."""
@@ -82,25 +109,37 @@ class RolloutSource:
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:  # noqa: ANN401 - TRL's rollout_func
         """Answer the prompts, which are row numbers, as TRL asks of its `rollout_func`."""
         self.places = [int(prompt) for prompt in prompts]
-        step = trainer.state.global_step + 1
         self.model = trainer.accelerator.unwrap_model(trainer.model)
+        prompt_ids = [self.rows[place].prompt_ids for place in self.places]
+        log_probs = None
+        if trainer.use_vllm:
+            seed = derive_seed(self.seed, str(trainer.state.global_step + 1))
+            self.drawn, log_probs = draw_by_vllm(trainer, prompt_ids, self.chat, stop=self.stop, seed=seed)
+        else:
+            self._draw(trainer)
+        return {
+            "prompt_ids": prompt_ids,
+            "completion_ids": [list(rollout.ids) for rollout in self.drawn],
+            "logprobs": log_probs,
+        }
+
+    def _draw(self, trainer: Any) -> None:  # noqa: ANN401 - a TRL trainer
+        """Draw the rollouts of the step by the model in training itself."""
+        seeds = self._seeds(trainer)
         with merged(self.model) as model:
             lm = CausalLM(model, self.chat, self.context_length, torch.device(model.device))
             self.drawn = []
-            for number, batch in enumerate(self._batches(trainer.max_completion_length)):
-                self.drawn += sample_rollouts(
-                    lm,
-                    [self.rows[place].prompt_ids for place in batch],
-                    stop=self.stop,
-                    max_new_tokens=trainer.max_completion_length,
-                    temperature=trainer.temperature,
-                    seed=derive_seed(self.seed, str(step), str(trainer.accelerator.process_index), str(number)),
-                )
-        return {
-            "prompt_ids": [self.rows[place].prompt_ids for place in self.places],
-            "completion_ids": [list(rollout.ids) for rollout in self.drawn],
-            "logprobs": None,
-        }
+            for batch in self._batches(trainer.max_completion_length):
+                start = len(self.drawn)
+                with out_of_memory_names("config.rollout_batch_tokens", doing="drawing rollouts"):
+                    self.drawn += sample_rollouts(
+                        lm,
+                        [self.rows[place].prompt_ids for place in batch],
+                        stop=self.stop,
+                        max_new_tokens=trainer.max_completion_length,
+                        temperature=trainer.temperature,
+                        seed=seeds[start : start + len(batch)],
+                    )
 
     def total(
         self,
@@ -109,48 +148,64 @@ class RolloutSource:
         **others: object,
     ) -> list[float | None]:
         """Return the reward of each rollout, the sum of its parts, as a reward function of TRL's; log the parts."""
-        parts = {part.name: self._scored(part) for part in self.parts}
-        totals = [_sum(values) for values in zip(*parts.values(), strict=True)]
-        groups = [{total for total in totals[start:end] if total is not None} for start, end in self._groups()]
+        own = Scored(self.places, self.drawn, {part.name: self._score(part) for part in self.parts})
+        scored = _joined(gathered(own))
+        totals = scored.totals
+        groups = [{total for total in totals[start:end] if total is not None} for start, end in scored.groups]
         self.share_without_spread = sum(len(values) < 2 for values in groups) / len(groups)
-        malformed = [self.well_formed is not None and not self.well_formed(r.text) for r in self.drawn]
-        for name, values in parts.items():
+        malformed = [self.well_formed is not None and not self.well_formed(r.text) for r in scored.drawn]
+        for name, values in scored.parts.items():
             known = [value for value in values if value is not None]
             log_metric(f"rewards/{name}/mean", fmean(known) if known else math.nan)
             log_metric(f"rewards/{name}/std", stdev(known) if len(known) > 1 else math.nan)
         count = len(totals)
         log_metric("rewards/unscorable_share", sum(total is None for total in totals) / count)
-        log_metric("completions/clipped_share", sum(r.finish_reason == "length" for r in self.drawn) / count)
+        log_metric("completions/clipped_share", sum(r.finish_reason == "length" for r in scored.drawn) / count)
         if self.well_formed is not None:
             log_metric("completions/malformed_share", sum(malformed) / count)
-        rewards = [totals[start:end] for start, end in self._groups()]
-        step = StepRollouts(trainer_state.global_step + 1, self._scored_together(), rewards, self.model)
-        for measure in self.measures:
-            for name, number in measure(step).items():
-                log_metric(name, number)
-        self._keep(step.step, parts, totals, malformed)
-        return totals
+        rewards = [totals[start:end] for start, end in scored.groups]
+        step = StepRollouts(trainer_state.global_step + 1, self._by_sample(scored), rewards, self.model)
+        for name, number in by_first(lambda: self._measured(step)).items():
+            log_metric(name, number)
+        by_first(lambda: self._keep(step.step, scored, malformed))
+        return own.totals
 
-    def _scored(self, part: RewardPart) -> list[float | None]:
-        """Score the rollouts of each sample together."""
+    def _score(self, part: RewardPart) -> list[float | None]:
+        """Score this process's rollouts, those of each sample together."""
         values: list[float | None] = []
         with part.prepared(self.model):
-            for sample, rollouts in self._scored_together():
+            for sample, rollouts in self._by_sample(Scored(self.places, self.drawn, {})):
                 values += part.score(sample, rollouts)
         return values
 
-    def _scored_together(self) -> list[tuple[Sample, Sequence[Rollout]]]:
-        return [(self.samples[self.places[start]], self.drawn[start:end]) for start, end in self._groups()]
+    def _by_sample(self, scored: Scored) -> list[tuple[Sample, Sequence[Rollout]]]:
+        return [(self.samples[scored.places[start]], scored.drawn[start:end]) for start, end in scored.groups]
+
+    def _measured(self, step: StepRollouts) -> dict[str, float]:
+        """Return what all measures find; some write files, so only one process asks them."""
+        return {name: number for measure in self.measures for name, number in measure(step).items()}
 
     def finish(self) -> None:
         """Join the files of single steps into one."""
+        by_first(self._join_files)
+
+    def _join_files(self) -> None:
         steps = sorted((self.folder / FOLDER).glob("step-*.jsonl"))
         write_jsonl(self.folder / ROLLOUTS, [row for path in steps for row in read_jsonl(path)])
+
+    def _seeds(self, trainer: Any) -> list[int]:  # noqa: ANN401 - a TRL trainer
+        """Return the seed of each rollout: made of step, row and number among the row's, whichever process draws it."""
+        before = trainer.accelerator.process_index * len(self.places)
+        step = str(trainer.state.global_step + 1)
+        return [
+            derive_seed(self.seed, step, str(place), str((before + number) % trainer.num_generations))
+            for number, place in enumerate(self.places)
+        ]
 
     def _batches(self, new_tokens: int) -> list[list[int]]:
         """Split the rows into batches within the memory setting, the answers of a prompt together."""
         batches: list[list[int]] = []
-        for start, end in self._groups():
+        for start, end in _runs(self.places):
             group = self.places[start:end]
             both = [*(batches[-1] if batches else []), *group]
             width = max(len(self.rows[place].prompt_ids) for place in both) + new_tokens
@@ -160,34 +215,39 @@ class RolloutSource:
                 batches.append(group)
         return batches
 
-    def _groups(self) -> list[tuple[int, int]]:
-        """Return (first, behind the last) of each run of rollouts of one row."""
-        changes = [i for i in range(1, len(self.places)) if self.places[i] != self.places[i - 1]]
-        return list(zip([0, *changes], [*changes, len(self.places)], strict=True))
-
-    def _keep(
-        self,
-        step: int,
-        parts: Mapping[str, Sequence[float | None]],
-        totals: Sequence[float | None],
-        malformed: Sequence[bool],
-    ) -> None:
+    def _keep(self, step: int, scored: Scored, malformed: Sequence[bool]) -> None:
         """Write the rollouts of a step that is to be kept; a step that is run again writes its file anew."""
         if step != 1 and step % self.keep_every:
             return
+        totals = scored.totals
         rows = [
             {
                 "step": step,
                 "sample_id": self.rows[place].sample_id,
                 "text": rollout.text,
                 "reward": totals[number],
-                "parts": {name: values[number] for name, values in parts.items()},
+                "parts": {name: values[number] for name, values in scored.parts.items()},
                 "finish_reason": rollout.finish_reason,
                 "malformed": malformed[number],
             }
-            for number, (place, rollout) in enumerate(zip(self.places, self.drawn, strict=True))
+            for number, (place, rollout) in enumerate(zip(scored.places, scored.drawn, strict=True))
         ]
         write_jsonl(self.folder / FOLDER / f"step-{step:06d}.jsonl", rows)
+
+
+def _joined(scored: Sequence[Scored]) -> Scored:
+    """Return the rollouts of all processes as those of one."""
+    return Scored(
+        [place for one in scored for place in one.places],
+        [rollout for one in scored for rollout in one.drawn],
+        {name: [value for one in scored for value in one.parts[name]] for name in scored[0].parts},
+    )
+
+
+def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
+    """Return (first, behind the last) of each run of equal places."""
+    changes = [i for i in range(1, len(places)) if places[i] != places[i - 1]]
+    return list(zip([0, *changes], [*changes, len(places)], strict=True))
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

@@ -17,9 +17,18 @@ from rpm_methods.method import TrainContext
 from rpm_methods.preflight import Preflight, check_prompts
 from rpm_methods.rollout_source import Measure, RewardPart, RolloutSource
 from rpm_methods.training_rows import PromptRow
+from rpm_methods.vllm_rollouts import hand_over_exactly
 from scoring.models.causal_lm import context_length, load_chat
 
-BENDING = ("top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs", "cache_implementation")
+BENDING = (
+    "top_p",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "generation_kwargs",
+    "cache_implementation",
+    "vllm_structured_outputs_regex",
+)
 """Rollouts are drawn from the policy's own distribution: what bends it makes the gradient that of another policy."""
 
 CYCLES = ("num_iterations", "steps_per_generation", "generation_batch_size")
@@ -37,7 +46,7 @@ FIXED = (
 
 
 class RolloutSettings(AdapterSettings):
-    """Settings of every method that learns from rollouts; defaults of the paper and of the authors' released code."""
+    """Settings of all training on rollouts; defaults of the paper and of the authors' released code."""
 
     trl_config: ClassVar[str] = "GRPOConfig"
     rows_share_prompts: ClassVar[bool] = True
@@ -76,6 +85,15 @@ class RolloutSettings(AdapterSettings):
         """Return the settings without those of patience and of what is kept as text."""
         kept = super().identity()
         return {name: value for name, value in kept.items() if name not in ("collapse_steps", "keep_rollouts_every")}
+
+
+class PolicyRolloutSettings(RolloutSettings):
+    """Settings of methods that train one policy on rollouts: these vLLM may draw, as TRL starts and feeds it.
+
+    The loop that trains an estimator cannot have it: TRL's engine is never taken down, and the loop trains many times.
+    """
+
+    reserved: ClassVar[tuple[str, ...]] = tuple(name for name in RolloutSettings.reserved if name != "use_vllm")
 
 
 @dataclass(frozen=True)
@@ -146,6 +164,9 @@ def _make_trainer(
     trainer = group_trainer_class(settings.collapse_steps)(
         args=args, train_dataset=dataset, reward_funcs=[source.total], rollout_func=source, **arguments
     )
+    if trainer.use_vllm:
+        hand_over_exactly(trainer)
+        preflight.notes.append(f"rollouts are drawn by vLLM ({trainer.vllm_mode})")
     prompts = trainer.args.generation_batch_size // trainer.num_generations
     if prompts > len(source.rows):
         problem = f"a step answers {prompts} prompts, and there are {len(source.rows)} training samples"
@@ -181,5 +202,6 @@ def _longest(rows: Sequence[PromptRow], new_tokens: int, trainer: Any) -> tuple[
         "advantages": torch.ones(size, device=prompts_B_P.device),
         "num_items_in_batch": torch.tensor(size * new_tokens, device=prompts_B_P.device),
         "ref_per_token_logps": torch.zeros(completions_B_T.shape, device=prompts_B_P.device),
+        "importance_sampling_ratio": torch.ones(completions_B_T.shape, device=prompts_B_P.device),  # by vLLM alone
     }
     return inputs, size, width + new_tokens

@@ -11,6 +11,7 @@ from rpm_methods.artifact import PolicyArtifact
 from rpm_methods.method import MethodSpec, TrainContext
 from rpm_methods.policy import Policy, load_policy
 from scoring.models.generation import Generation, Sampling
+from scoring.models.out_of_memory import out_of_memory_names
 
 
 def parent_of(context: TrainContext, spec: MethodSpec) -> PolicyArtifact:
@@ -34,8 +35,9 @@ def sample_answers(
     with context.progress.task(title, len(prompts)) as advance:
         advance(len(made))
         if len(made) < len(prompts):
-            for batch in policy.generate(prompts, sampling, finished=made.keys()):
-                append_jsonl(path, {str(index): asdict(answer) for index, answer in batch})
-                made |= dict(batch)
-                advance(len(batch))
+            with out_of_memory_names("generation.batch_tokens"):
+                for batch in policy.generate(prompts, sampling, finished=made.keys()):
+                    append_jsonl(path, {str(index): asdict(answer) for index, answer in batch})
+                    made |= dict(batch)
+                    advance(len(batch))
     return [made[index] for index in range(len(prompts))]

@@ -6,7 +6,7 @@ those alone.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -19,10 +19,12 @@ from benchmark.endpoint_replies import Completion
 from benchmark.errors import RunFailure
 from benchmark.progress import Progress, SilentProgress
 from benchmark.prompts import Prompt, PromptRenderer
-from benchmark.run_store import append_jsonl, content_key, file_hash, read_appended_jsonl
+from benchmark.run_lock import only_worker_at
+from benchmark.run_store import append_jsonl, content_key, disk_errors, file_hash, read_appended_jsonl
 from rpm_methods.method import TrainContext
 
 ANSWERS = "teacher_answers.jsonl"
+LOCK = "teacher_answers.lock"
 MINI = "mini"
 
 T = TypeVar("T")
@@ -70,7 +72,7 @@ class Teacher:
     """What waits between attempts; see `Endpoint`."""
 
     def ask(self, title: str, prompts: Mapping[str, Prompt], read: Callable[[str], T]) -> Answers[T]:
-        """Ask for what is not there yet.
+        """Ask for what is not there yet, once nobody else does who shares the folder of answers.
 
         Args:
             title: what is asked for, as progress shows it.
@@ -80,6 +82,18 @@ class Teacher:
         Raises:
             RunFailure: the endpoint refuses all requests or is down; it lists the prompts that failed before.
         """
+        with self._alone():
+            return self._ask(title, prompts, read)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Wait for other stages of the run that ask: a file that is appended to has one writer at a time."""
+        if self.answers_folder is None:
+            return nullcontext()
+        with disk_errors(self.answers_folder):
+            self.answers_folder.mkdir(parents=True, exist_ok=True)
+        return only_worker_at(self.answers_folder / LOCK, "the teacher's answers", patience=None)
+
+    def _ask(self, title: str, prompts: Mapping[str, Prompt], read: Callable[[str], T]) -> Answers[T]:
         endpoint = Endpoint(self.settings, sleep=self.sleep)
         keys = {name: self._key(endpoint, name, prompt) for name, prompt in prompts.items()}
         texts = {name: text for name, text in self._kept(keys).items() if _fault(read, text) is None}

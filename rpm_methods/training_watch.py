@@ -1,10 +1,18 @@
-"""A callback that follows training: progress, a stop when it diverges, proof that the adapter moved."""
+"""A callback that follows training: progress, a stop when it diverges, proof that the adapter moved.
+
+What it decides it decides by numbers that are the same in all processes: one that stopped alone would leave the others
+waiting.
+"""
 
 import math
 from typing import Any
 
+import torch
+
 from benchmark.errors import RunFailure
 from benchmark.progress import Advance
+from benchmark.seeds import derive_seed
+from rpm_methods.processes import gathered, index, is_first, whole
 
 
 class TrainingDiverged(RunFailure):
@@ -13,7 +21,7 @@ class TrainingDiverged(RunFailure):
 
 def trainable(model: Any) -> dict[str, Any]:  # noqa: ANN401 - a PEFT model
     """Return copies of the trainable parameters; RunFailure when there are none."""
-    found = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    found = {name: whole(p) for name, p in model.named_parameters() if p.requires_grad}
     if not found:
         raise RunFailure("the adapter has no trainable parameters, so training would do nothing")
     return found
@@ -26,6 +34,11 @@ def watcher(advance: Advance, before: dict[str, Any]) -> Any:  # noqa: ANN401 - 
     class Watcher(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         shown = 0
         moved = False
+
+        def on_train_begin(self, args: Any, state: object, control: object, **kwargs: object) -> None:  # noqa: ANN401
+            """Let processes drop out different units: the trainer gave them all one seed."""
+            if not is_first():
+                torch.manual_seed(derive_seed(args.seed, "process", str(index())))
 
         def on_optimizer_step(self, args: object, state: Any, control: object, **kwargs: Any) -> None:  # noqa: ANN401
             """At the first step that had a learning rate and a gradient, look whether anything moved."""
@@ -52,4 +65,12 @@ def watcher(advance: Advance, before: dict[str, Any]) -> Any:  # noqa: ANN401 - 
 def _should_move(optimizer: Any) -> bool:  # noqa: ANN401
     """Tell whether a step that was just taken had to change a parameter."""
     groups = optimizer.param_groups
-    return any(g["lr"] > 0 and any(p.grad is not None and p.grad.any() for p in g["params"]) for g in groups)
+    return any(gathered(any(g["lr"] > 0 and any(_has_gradient(p) for p in g["params"]) for g in groups)))
+
+
+def _has_gradient(parameter: Any) -> bool:  # noqa: ANN401
+    """Tell whether the part of a parameter that this process holds has a gradient other than zero."""
+    gradient = parameter.grad
+    if gradient is None:
+        return False
+    return bool((gradient.to_local() if hasattr(gradient, "to_local") else gradient).any())

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from benchmark.loading import load_benchmark
 from scoring.likelihood import Continuation, LikelihoodScorer
 from scoring.models.causal_lm import CausalLM, load_causal_lm
-from scoring.models.memory import peak_memory_bytes, release_memory, reset_peak_memory
-from scoring.models.precision import choose_dtype, default_device, device_name, matrix_rate
+from scoring.models.memory import device_peak_bytes, release_memory, reset_peak_memory
+from scoring.models.precision import choose_dtype, default_device, device_name, matrix_rate, synchronize
 from scoring.models.resolver import locate_model
 
 PREFIX_TOKENS = (450, 550)
@@ -55,7 +55,16 @@ def make_workload(lm: CausalLM, count: int) -> Workload:
     return Workload([cut(PREFIX_TOKENS) for _ in range(count)], [cut(RESPONSE_TOKENS) for _ in range(count)])
 
 
-def score_all_pairs(scorer: LikelihoodScorer, work: Workload) -> NDArray[np.float64]:
+class PairScorer(Protocol):
+    """What ways of scoring have in common."""
+
+    def token_log_probs(
+        self, prefix: Sequence[int], groups: Sequence[Sequence[Continuation]]
+    ) -> list[list[NDArray[np.float64]]]:
+        """Return log p of every scored token of each continuation of each group, in nats."""
+
+
+def score_all_pairs(scorer: PairScorer, work: Workload) -> NDArray[np.float64]:
     """Return mean log p a token of every pair, shape (N, N), each input encoded once."""
     group = [Continuation(tuple(ids)) for ids in work.responses]
     return np.array([[v.mean() for v in scorer.token_log_probs(prefix, [group])[0]] for prefix in work.prefixes])
@@ -105,39 +114,50 @@ def bench(model: str, *, samples: int, sizes: Sequence[int], padded_pairs: int, 
     lm = load_causal_lm(locate_model(model), dtype=dtype, device=device)
     scorer = LikelihoodScorer(lm, batch_tokens=batch_tokens)
     work = make_workload(lm, max([samples, *sizes]))
-    chosen = work.first(samples)
-    score_all_pairs(scorer, work.first(2))  # warms up
-    rate = matrix_rate(lm.model.dtype, device)
-    release_memory()
-    reset_peak_memory()
-    matrix, seconds = timed(lambda: score_all_pairs(scorer, chosen))
-    peak = peak_memory_bytes()
-    pairs = _spread_pairs(samples, padded_pairs)
-    reference, padded_seconds = timed(lambda: score_padded(lm, chosen, pairs))
-    rate = max(rate, matrix_rate(lm.model.dtype, device))
-    differences = np.abs(reference - np.array([matrix[i, j] for i, j in pairs]))
-    packed_rate, padded_rate = samples**2 / seconds, len(pairs) / padded_seconds
-    growth = [_growth(scorer, work.first(size)) for size in sizes]
+    measured = compare_ways(scorer, work.first(samples), padded_pairs)
+    growth = [growth_row(scorer, work.first(size)) for size in sizes]
     return {
         "model": model,
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "dtype": dtype,
         "samples": samples,
-        "padded": {"pairs": len(pairs), "seconds": padded_seconds, "pairs_per_second": padded_rate},
-        "packed": {"pairs": samples**2, "seconds": seconds, "pairs_per_second": packed_rate},
-        "speedup": packed_rate / padded_rate,
-        "matrix_rate": rate,
-        "share_of_matrix_rate": model_operations(lm, chosen) / seconds / rate,
-        "peak_memory": peak,
-        "largest_difference_a_token": float(differences.max()),
-        "mean_difference_a_token": float(differences.mean()),
+        **measured,
         "growth": growth,
         "growth_exponents": _exponents(growth),
     }
 
 
-def _growth(scorer: LikelihoodScorer, work: Workload) -> dict[str, float]:
+def compare_ways(scorer: LikelihoodScorer, work: Workload, padded_pairs: int) -> dict[str, Any]:
+    """Score all pairs of a workload, and some of them by padded rows too; return rates, their ratio and differences."""
+    lm, device, samples = scorer.lm, scorer.lm.device.type, len(work.prefixes)
+    score_all_pairs(scorer, work.first(2))  # warms up
+    rate = matrix_rate(lm.model.dtype, device)
+    release_memory()
+    reset_peak_memory()
+    matrix, seconds = timed(lambda: score_all_pairs(scorer, work))
+    peak = device_peak_bytes(device)
+    pairs = _spread_pairs(samples, padded_pairs)
+    score_padded(lm, work, pairs[:PADDED_BATCH])  # warms up
+    reference, padded_seconds = timed(lambda: score_padded(lm, work, pairs))
+    rate = max(rate, matrix_rate(lm.model.dtype, device))
+    differences = np.abs(reference - np.array([matrix[i, j] for i, j in pairs]))
+    packed_rate, padded_rate = samples**2 / seconds, len(pairs) / padded_seconds
+    operations = model_operations(lm, work)
+    return {
+        "padded": {"pairs": len(pairs), "seconds": padded_seconds, "pairs_per_second": padded_rate},
+        "packed": {"pairs": samples**2, "seconds": seconds, "pairs_per_second": packed_rate},
+        "speedup": packed_rate / padded_rate,
+        "matrix_rate": rate,
+        "operations": operations,
+        "share_of_matrix_rate": operations / seconds / rate,
+        "peak_memory": peak,
+        "largest_difference_a_token": float(differences.max()),
+        "mean_difference_a_token": float(differences.mean()),
+    }
+
+
+def growth_row(scorer: LikelihoodScorer, work: Workload) -> dict[str, float]:
     """Return the seconds for N samples: of encoding the inputs, and of the responses behind them."""
     _, prefix_seconds = timed(lambda: [scorer.token_log_probs(prefix, []) for prefix in work.prefixes])
     _, seconds = timed(lambda: score_all_pairs(scorer, work))
@@ -165,9 +185,12 @@ def _spread_pairs(samples: int, count: int) -> list[tuple[int, int]]:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return the result and the seconds it took."""
+    """Return the result and the seconds it took, what it left a GPU to do included."""
+    device = "cuda" if torch.cuda.is_initialized() else "cpu"  # type: ignore[no-untyped-call]
+    synchronize(device)
     start = time.perf_counter()
     result = work()
+    synchronize(device)
     return result, time.perf_counter() - start
 
 

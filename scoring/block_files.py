@@ -25,29 +25,30 @@ class BlockFiles:
     def _block(self) -> Path:
         return self.folder / "block.npz"
 
-    @property
-    def _rows(self) -> Path:
-        return self.folder / "rows.jsonl"
+    def _rows(self, part: int) -> Path:
+        return self.folder / ("rows.jsonl" if part == 0 else f"rows-{part}.jsonl")
 
     def is_whole(self) -> bool:
         """Tell whether the block is finished."""
         return self._block.is_file()
 
-    def rows(self) -> dict[int, PairRow]:
-        """Return the rows made so far by number."""
-        return {content["row"]: _row_from(content) for content in read_appended_jsonl(self._rows)}
+    def rows(self, part: int | None = None) -> dict[int, PairRow]:
+        """Return the rows made so far by number, those of one part or of all; no other process may write these."""
+        paths = sorted(self.folder.glob("rows*.jsonl")) if part is None else [self._rows(part)]
+        return {content["row"]: _row_from(content) for path in paths for content in read_appended_jsonl(path)}
 
-    def append(self, number: int, row: PairRow) -> None:
-        """Keep a row."""
+    def append(self, number: int, row: PairRow, part: int = 0) -> None:
+        """Keep a row in the file of its part."""
         sums = [None if np.isnan(value) else value for value in row.sums_N.tolist()]
         content = {"row": number, "sums": sums, "tokens": row.tokens_N.tolist(), "own": row.own_tokens.tolist()}
-        append_jsonl(self._rows, content)
+        append_jsonl(self._rows(part), content)
 
     def finish(self, size: int) -> None:
         """Turn the rows 0 .. size-1 into the block."""
         rows = self.rows()
         save_block(self._block, stack_rows([rows[number] for number in range(size)]))
-        self._rows.unlink()
+        for path in self.folder.glob("rows*.jsonl"):
+            path.unlink()
 
     def load(self) -> PairBlock:
         """Return the finished block; RunFailure when its file is damaged."""

@@ -97,6 +97,7 @@ def write_corl_estimator(
     settings: Mapping[str, object],
     curves: Sequence[Mapping[str, object]],
     notes: Sequence[str],
+    quantization: str | None = None,
 ) -> Estimator:
     """Make an estimator of kind "corl" from what training left, and return it as read back.
 
@@ -110,6 +111,7 @@ def write_corl_estimator(
         settings: the recipe of its training as resolved, plain data.
         curves: rows of its training curves, plain data.
         notes: remarks on its training that belong beside every number made with it.
+        quantization: "8bit" or "4bit" where the base's weights were quantised in training.
 
     Raises:
         ValueError: no fold, a template that no generator is asked under, assignments that do not fit the folds, or
@@ -133,6 +135,7 @@ def write_corl_estimator(
         folds=tuple(_hashed(making, fold, base.fingerprint, renderer, reasoning) for fold in copied),
         settings=dict(settings),
         notes=tuple(notes),
+        quantization=quantization,
         project_version=_project_version(),
         files=file_hashes(making),
     )

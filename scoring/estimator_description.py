@@ -72,6 +72,9 @@ class EstimatorDescription:
     """The recipe of its training as resolved."""
     notes: tuple[str, ...] = ()
     """Remarks on its training that belong beside every number made with it."""
+    quantization: str | None = None
+    """Bits of the base's weights in its training, "8bit" or "4bit"; None where they were whole. What it scores with is
+    decided anew each time."""
     project_version: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative path -> SHA-256 of every file beside `estimator.json`."""

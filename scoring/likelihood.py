@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from scoring.models.causal_lm import CausalLM
+from scoring.models.out_of_memory import out_of_memory_names
 from scoring.models.output_head import OutputHead
 from scoring.models.shared_prefix import SharedPrefix, encode_prefix
 
@@ -26,13 +27,24 @@ def encode_response(lm: CausalLM, text: str, *, ended: bool) -> Continuation:
     return Continuation(tuple(lm.chat.encode_answer(text, ended=ended)))
 
 
+REWARD_SETTING = "config.reward_batch_tokens"
+"""The memory setting of scorers that reward."""
+
+
 class LikelihoodScorer:
     """Scores continuations of prefixes under a causal language model."""
 
-    def __init__(self, lm: CausalLM, *, batch_tokens: int) -> None:
-        """`batch_tokens` is the memory setting: most tokens of continuations in a batch, padding included."""
+    def __init__(self, lm: CausalLM, *, batch_tokens: int, setting: str = "scoring.batch_tokens") -> None:
+        """Prepare.
+
+        Args:
+            lm: the model.
+            batch_tokens: the memory setting: most tokens of continuations in a batch, padding included.
+            setting: the key of recipes that it comes from, which is named where memory runs out.
+        """
         self.lm = lm
         self.batch_tokens = batch_tokens
+        self.setting = setting
         self.head = OutputHead(lm.model)
 
     def token_log_probs(
@@ -47,8 +59,11 @@ class LikelihoodScorer:
         Args:
             prefix: token ids of x, at least one.
             groups: for each group its continuations, each of at least one token.
+
+        Raises:
+            RunFailure: there is too little memory, or the model's prefixes cannot be shared.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), out_of_memory_names(self.setting, doing="scoring"):
             shared = encode_prefix(self.head.body, prefix[:-1], self.lm.device) if len(prefix) > 1 else None
             return [self._group(prefix[-1], shared, group) for group in groups]
 
@@ -71,10 +86,10 @@ class LikelihoodScorer:
         targets_B_T = torch.tensor([[*row.ids, *[pad] * (width - len(row.ids))] for row in batch], device=device)
         start_B_1 = torch.full((len(batch), 1), last, device=device)
         inputs_B_T = torch.cat((start_B_1, targets_B_T[:, :-1]), dim=1)
-        bounds = torch.tensor([[row.scored_from, len(row.ids)] for row in batch], device=device)
-        places = torch.arange(width, device=device)[None]
+        bounds = torch.tensor([[row.scored_from, len(row.ids)] for row in batch])
+        places = torch.arange(width)[None]
         chosen_B_T = (places >= bounds[:, :1]) & (places < bounds[:, 1:])
         past = {} if shared is None else {"past_key_values": shared.for_rows(len(batch), width)}
         flat = self.head.log_probs(inputs_B_T, targets_B_T, chosen_B_T, use_cache=shared is not None, **past)
         sizes = [len(row.ids) - row.scored_from for row in batch]
-        return [part.double().cpu().numpy() for part in torch.split(flat, sizes)]
+        return [part.numpy() for part in torch.split(flat.double().cpu(), sizes)]

@@ -14,7 +14,13 @@ from benchmark.sample import Sample
 from scoring.estimator_description import ReasoningSettings
 from scoring.models.causal_lm import CausalLM
 from scoring.models.generation import FinishReason, Generation, Sampling, generate_batches
+from scoring.models.out_of_memory import out_of_memory_names
 from scoring.reasoning_text import reasoning_reader
+
+MEMORY_SETTING = (
+    "config.reasoning_batch_tokens of the estimator's recipe (of a finished estimator: batch_tokens in its "
+    "estimator.json)"
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,13 @@ def write_reasonings(
         temperature=0.0,
         batch_tokens=settings.batch_tokens,
     )
-    for batch in generate_batches(lm, prompts, sampling, finished=finished):
-        new = {keys[index]: generation for index, generation in batch if keys[index] not in written}
-        if new:
-            cache.add(new)
-        written |= new
-        advance(sum(index not in finished for index, _ in batch))
+    with out_of_memory_names(MEMORY_SETTING, doing="writing reasoning"):
+        for batch in generate_batches(lm, prompts, sampling, finished=finished):
+            new = {keys[index]: generation for index, generation in batch if keys[index] not in written}
+            if new:
+                cache.add(new)
+            written |= new
+            advance(sum(index not in finished for index, _ in batch))
     return _readings(samples, renderer, settings, written)
 
 

@@ -1,4 +1,4 @@
-"""A local chat completions endpoint that answers as a test tells it to, and remembers what it was asked."""
+"""A local OpenAI-compatible endpoint that answers as a test tells it to, and remembers what it was asked."""
 
 import json
 import threading
@@ -36,8 +36,8 @@ class Asked:
 
     @property
     def text(self) -> str:
-        """The last message."""
-        return str(self.body["messages"][-1]["content"])
+        """The last message, or the prompt where a completion is asked for."""
+        return _text(self.body)
 
 
 @dataclass
@@ -53,6 +53,10 @@ class FakeServer:
     def count(self, text: str) -> int:
         """Return how often a prompt was asked."""
         return sum(asked.text == text for asked in self.asked)
+
+
+def _text(body: dict[str, Any]) -> str:
+    return str(body["messages"][-1]["content"] if "messages" in body else body["prompt"])
 
 
 def answer(text: object, **more: object) -> Reply:
@@ -88,7 +92,7 @@ def _handler(fake: FakeServer, reply: Callable[[Asked], Reply]) -> type[BaseHTTP
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with fake.lock:
-                number = 1 + fake.count(str(body["messages"][-1]["content"]))
+                number = 1 + fake.count(_text(body))
                 asked = Asked(self.path, dict(self.headers), body, number)
                 fake.asked.append(asked)
                 fake.under_way += 1

@@ -11,14 +11,14 @@ from endpoint_helpers import Asked, FakeServer, Interrupting, Reply, answer
 
 from benchmark import Sample
 from benchmark.seeds import derive_seed
+from benchmark.spending import Limits, Prices
 from scoring.judge.answers import AnswerFile
-from scoring.judge.asking import Asking
+from scoring.judge.asking import Asking, open_ledger
 from scoring.judge.endpoint_judge import EndpointJudge
 from scoring.judge.judges import Judge
 from scoring.judge.rubric import METRICS, Metric
 from scoring.judge.scores import Questionnaire, Response, Score
-from scoring.judge.settings import EndpointJudgeSettings, Prices, SpendLimit
-from scoring.judge.spending import Ledger
+from scoring.judge.settings import EndpointJudgeSettings
 
 KEY = "sk-very-secret-0123456789"
 POINTS = {"character": 9, "user": 8, "dialogue": 7, "language": 6, "interest": 5}
@@ -65,6 +65,17 @@ def always_first(asked: Asked) -> Reply:
     return answer(verdict(asked, "A"))
 
 
+def dear(reply: Callable[[Asked], Reply]) -> Callable[[Asked], Reply]:
+    """Answer with the tokens that each request might cost at most: a byte each, and the whole limit."""
+
+    def dearly(asked: Asked) -> Reply:
+        size = len(json.dumps(asked.body, ensure_ascii=False).encode())
+        usage = {"prompt_tokens": size, "completion_tokens": asked.body["max_tokens"]}
+        return Reply(body=json.dumps({**json.loads(reply(asked).body), "usage": usage}))
+
+    return dearly
+
+
 def samples(number: int) -> list[Sample]:
     """Return samples of two subsets, each with a user and a character of its own."""
     return [
@@ -107,14 +118,14 @@ class Bench:
         self,
         *judges: EndpointJudgeSettings | Judge,
         tries: int = 2,
-        limit: SpendLimit | None = None,
+        limits: Limits | None = None,
         prices: Prices | None = None,
         progress: "Interrupting | None" = None,
     ) -> tuple[list[Score], Asking]:
         """Ask, and return the scores with how far it got."""
         made = [EndpointJudge(j, sleep=lambda _: None) if isinstance(j, EndpointJudgeSettings) else j for j in judges]
         answers = AnswerFile(self.path)
-        ledger = Ledger({judge.name: prices for judge in made}, limit or SpendLimit(), answers)
+        ledger = open_ledger({judge.name: prices for judge in made}, limits or Limits(), answers)
         asking = Asking(self.questionnaire.questions, made, answers, tries, ledger)
         asking.run(seed=derive_seed(1, "judges"), progress=progress or Interrupting(10**9))
         names = {judge.name: judge for judge in made}

@@ -81,6 +81,32 @@ def test_rows_made_in_another_order_give_the_same_bytes(tmp_path: Path, uninterr
     assert (files.folder / "block.npz").read_bytes() == (uninterrupted.folder / "block.npz").read_bytes()
 
 
+def test_rows_of_parts_lie_in_files_of_their_own_and_give_the_same_bytes(
+    tmp_path: Path, uninterrupted: BlockFiles
+) -> None:
+    files = BlockFiles(tmp_path / "parts")
+    for number, part in ((2, 0), (0, 3), (1, 3)):
+        files.append(number, ROWS[number], part=part)
+    assert sorted(path.name for path in files.folder.iterdir()) == ["rows-3.jsonl", "rows.jsonl"]
+    assert [sorted(files.rows(part)) for part in (0, 1, 3)] == [[2], [], [0, 1]]
+    assert sorted(files.rows()) == [0, 1, 2]
+    files.finish(3)
+    assert [path.name for path in files.folder.iterdir()] == ["block.npz"]
+    assert (files.folder / "block.npz").read_bytes() == (uninterrupted.folder / "block.npz").read_bytes()
+
+
+def test_who_reads_one_part_leaves_the_last_line_of_another_to_its_writer(tmp_path: Path) -> None:
+    files = BlockFiles(tmp_path)
+    make(files, [0])
+    files.append(1, ROWS[1], part=1)
+    half = (tmp_path / "rows-1.jsonl").read_bytes()[:30]
+    (tmp_path / "rows-1.jsonl").write_bytes(half)
+    assert sorted(files.rows(0)) == [0]
+    assert (tmp_path / "rows-1.jsonl").read_bytes() == half
+    assert files.rows(1) == {}
+    assert (tmp_path / "rows-1.jsonl").read_bytes() == b""
+
+
 def test_a_kill_between_the_block_and_the_end_of_its_rows_leaves_a_whole_block(tmp_path: Path) -> None:
     files = BlockFiles(tmp_path)
     make(files, range(3))

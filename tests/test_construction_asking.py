@@ -15,9 +15,9 @@ from benchmark.construction.answers import Kind
 from benchmark.construction.asking import Asker, Question, Step
 from benchmark.construction.pace import RequestPace
 from benchmark.construction.prompts import ConstructionPrompts
-from benchmark.construction.settings import Limits, Prices, WriterSettings
-from benchmark.construction.spending import Ledger, Spent
+from benchmark.construction.settings import WriterSettings
 from benchmark.prompts import Message, Prompt
+from benchmark.spending import Ledger, Limits, Spent
 
 KINDS = Step("kinds", "characters classified", Kind)
 REAL, FICTIONAL = '{"kind": "real"}', '{"kind": "fictional"}'
@@ -33,7 +33,7 @@ def make_asker(tmp_path: Path) -> Callable[..., Asker]:
             settings=WriterSettings.model_validate(values),
             prompts=ConstructionPrompts(),
             store=AnswerStore(tmp_path),
-            ledger=Ledger(None, Limits()),
+            ledger=Ledger({"kinds": None}, Limits()),
             pace=RequestPace(None),
             seed=1,
             give_up_after=give_up_after,
@@ -79,7 +79,7 @@ def test_a_faulty_answer_is_sent_back_once_with_what_is_wrong(make_asker: Callab
     assert repair.body["messages"][1]["content"] == '{"kind": "both"}'
     assert "kind: Input should be 'real' or 'fictional'" in repair.text
     assert asker.aside == {}
-    assert asker.ledger.by_step["kinds"] == Spent(2, 1, 0, 14, 6)
+    assert asker.ledger.spent["kinds"] == Spent(2, 1, 0, 14, 6)
 
 
 def test_what_is_faulty_twice_is_set_aside_for_good(make_asker: Callable[..., Asker], tmp_path: Path) -> None:
@@ -175,44 +175,7 @@ def test_one_good_item_among_bad_ones_lets_the_run_go_on(make_asker: Callable[..
         assert list(make_asker(server, give_up_after=3, parallel=1).ask(KINDS, questions(*items))) == items[::3]
 
 
-# ---- what it costs ----
-
-
-def test_the_ledger_adds_by_step_and_prices_what_was_measured() -> None:
-    ledger = Ledger(Prices(prompt=2, completion=10), Limits())
-    ledger.count("a", repair=False, prompt_tokens=100, completion_tokens=10)
-    ledger.count("a", repair=True, prompt_tokens=50, completion_tokens=5)
-    ledger.count("b", repair=False, prompt_tokens=1, completion_tokens=1)
-    assert ledger.by_step == {"a": Spent(2, 1, 0, 150, 15), "b": Spent(1, 0, 0, 1, 1)}
-    assert ledger.total.money(ledger.prices) == pytest.approx((151 * 2 + 16 * 10) / 1e6)
-    ledger.count("b", repair=False, prompt_tokens=None, completion_tokens=3)
-    assert ledger.by_step["b"] == Spent(2, 0, 1, 1, 1)
-    assert ledger.total.money(ledger.prices) is None
-    assert Spent(prompt_tokens=5).money(None) is None
-
-
-def test_what_is_under_way_counts_against_the_limit_until_it_ends() -> None:
-    ledger = Ledger(None, Limits(tokens=100))
-    ledger.hold(1, 30, 20)
-    ledger.hold(1, 30, 20)
-    with pytest.raises(RunFailure, match=r"limit of 100 tokens is reached: 0 are spent, .* may take 101 tokens"):
-        ledger.hold(2, 31, 20)
-    ledger.hold(2, 30, 20)
-    ledger.count("a", repair=False, prompt_tokens=20, completion_tokens=10)
-    ledger.release(1)
-    ledger.hold(3, 0, 20)
-    with pytest.raises(RunFailure, match=r"30 are spent, .* may take 71 tokens"):
-        ledger.hold(4, 0, 1)
-    ledger.release_all()
-    ledger.hold(5, 60, 10)
-
-
-def test_a_limit_in_money_is_kept_by_the_prices() -> None:
-    ledger = Ledger(Prices(prompt=1, completion=3), Limits(money=0.001))
-    ledger.count("a", repair=False, prompt_tokens=400, completion_tokens=100)
-    ledger.hold(1, 0, 100)
-    with pytest.raises(RunFailure, match=r"limit of 0\.001 in money is reached: 0\.0007 is spent"):
-        ledger.hold(2, 1, 0)
+# ---- how fast ----
 
 
 def test_requests_start_at_least_their_share_of_a_minute_apart() -> None:

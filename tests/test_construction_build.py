@@ -276,7 +276,7 @@ def test_a_limit_cannot_be_kept_where_the_endpoint_counts_no_tokens(tmp_path: Pa
         return Reply(body=json.dumps({**json.loads(scripted(asked).body), "usage": None}))
 
     with serve(uncounted) as server:
-        with pytest.raises(RunFailure, match="reports no token usage, so no limit can be kept"):
+        with pytest.raises(RunFailure, match="no token usage is reported for characters, so no limit can be kept"):
             builder(server.url, tmp_path, SMALL, limits={"tokens": 10**9}).run()
         report = builder(server.url, tmp_path, SMALL, prices={"prompt": 1, "completion": 1}).run().report
     total = report["spent"][-1]

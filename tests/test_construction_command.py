@@ -1,6 +1,7 @@
 """`benchmark build`: its configuration with every mistake listed, its seeds, and what it shows."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,30 @@ def test_seeds_in_another_language_are_refused(tmp_path: Path) -> None:
         "seeds.personas: persona-1: it is not in English but looks like 'de'; "
         "write it in English, or set checks.languages: false"
     ]
+
+
+# ---- the page about building ----
+
+
+def page_examples() -> list[dict[str, Any]]:
+    page = (Path(__file__).parent.parent / "docs" / "benchmark.md").read_text("utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+
+
+def test_the_page_s_first_configuration_is_one() -> None:
+    first = BuildSettings.model_validate(page_examples()[0])
+    assert first.counts.of(("train", "id", "german")) == {"train": 20, "id": 8, "german": 4}
+    assert first.limits.money == 0.5
+
+
+def test_the_page_has_all_settings_with_their_defaults() -> None:
+    _, every = page_examples()
+    free = {"counts", "real_domains"}
+    least = BuildSettings.model_validate({"endpoint": {"model": "my-model"}, "counts": every["counts"]})
+    assert BuildSettings.model_validate(every).model_dump(exclude=free) == least.model_dump(exclude=free)
+    assert set(every) == set(BuildSettings.model_fields)
+    for name in ("endpoint", "counts", "limits", "seeds", "checks"):
+        assert set(every[name]) == set(type(getattr(least, name)).model_fields), name
 
 
 # ---- seeds ----

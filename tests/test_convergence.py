@@ -11,6 +11,7 @@ from score_helpers import block, echo, golden, only, read_scores, score, setting
 from benchmark.run_store import read_jsonl
 from benchmark.sample import Benchmark
 from benchmark.seeds import derive_seed
+from recipes.scored_run import ScoredRun
 from recipes.stage_convergence import DRAWS, SHARES, ConvergenceStage, Draw
 from recipes.stage_divergences import component_vectors
 from scoring.calibrated_bound import calibrated_bound
@@ -65,9 +66,8 @@ def test_a_share_has_its_draws_and_samples_and_too_small_ones_are_left_out(rows:
 def test_a_draw_is_estimated_from_its_own_samples_and_the_same_for_every_method(
     out: Path, rows: Rows, benchmark: Benchmark
 ) -> None:
-    stage = ConvergenceStage(
-        *(Path(),) * 4, [], n_train=0, whole_test={}, test=benchmark.test, settings=settings(Path()).scoring, seed=42
-    )
+    run = ScoredRun(*(Path(),) * 4, [], 0, {}, benchmark.test, settings(Path()).scoring, seed=42)
+    stage = ConvergenceStage(run)
     draw = Draw(0.75, 3)
     remi = {}
     for key in ("id", "korean"):

@@ -15,12 +15,13 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from benchmark.degradation import KINDS, SHARES
-from recipes.degradation_report import write_study
+from recipes.degradation_report import WIDTH, publish_study, write_study
 from recipes.degradation_tables import (
     average_table,
     damage_table,
     points_table,
     rising_table,
+    side_by_side_table,
     subset_table,
     verdict_table,
 )
@@ -215,6 +216,25 @@ def test_averages_have_slope_interval_values_and_the_steps_that_rise() -> None:
     assert cells(response, kind="swapped", measured_by="R-EMI, base m, w/o Reasoning")["slope"] == "-20.00"
 
 
+def test_measures_stand_side_by_side_with_how_many_steps_rise() -> None:
+    table = side_by_side_table(made_content())
+    names = [measure["name"] for measure in MEASURES]
+    assert [c.key for c in table.columns] == [
+        "kind",
+        *(f"{key}_{name}" for name in names for key in ("slope", "steps")),
+    ]
+    row = cells(table, kind="wrong character")
+    assert [row[f"slope_{name}"] for name in names] == ["-0.200", "-0.200", "-0.0200"]
+    assert [row[f"steps_{name}"] for name in names] == ["1 of 4, 1 surely"] * 2 + ["1 of 4"]
+    marks = {r[0].value: [cell.mark for cell in r[1::2]] for r in table.rows}
+    assert (marks["truncated"], marks["wrong_language"], marks["filler_added"]) == (["*", "*", ""], ["*"] * 3, [""] * 3)
+    assert {r[3].detail[-1] for r in table.rows if r[3].detail} == {"°"}
+    assert cells(table, kind="filler only")["steps_plain"] == ""
+    rules = [line for line in as_markdown(table, WIDTH).splitlines() if line.startswith("|-")]
+    assert len(rules) == 1
+    assert rules[0].count("|") == 8
+
+
 def test_slopes_by_subset_carry_their_marks() -> None:
     table = subset_table(made_content())
     marks = {(row[0].value, row[1].text[:6]): row[3].mark for row in table.rows}
@@ -261,3 +281,16 @@ def test_an_older_figure_goes_when_there_is_nothing_to_draw(tmp_path: Path) -> N
     assert [path.name for path in write_study(tmp_path, empty)[1]] == [path.name for path in files[:3]]
     assert not files[3].exists()
     assert "degradations.svg" not in files[0].read_text(encoding="utf-8")
+
+
+def test_page_figure_and_numbers_are_published_without_the_rest_and_leave_no_older_ones(tmp_path: Path) -> None:
+    documents = tmp_path / "docs"
+    documents.mkdir()
+    (documents / "mine.svg").write_text("a user's own")
+    write_study(tmp_path, made_content("swapped"))
+    made = publish_study(tmp_path, documents)
+    assert [path.name for path in made] == ["degradations.md", "degradations.csv", "degradations.svg"]
+    assert [path.read_bytes() for path in made] == [(tmp_path / path.name).read_bytes() for path in made]
+    write_study(tmp_path, made_content("filler_only"))
+    publish_study(tmp_path, documents)
+    assert {path.name for path in documents.iterdir()} == {"degradations.md", "degradations.csv", "mine.svg"}

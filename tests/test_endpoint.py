@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from benchmark import Prompt, RunFailure, UserMistakes
 from benchmark.endpoint import Endpoint, EndpointSettings, Outcome
 from benchmark.prompts import Message
+from benchmark.spending import Spent
 
 KEY = "sk-very-secret-0123456789"
 
@@ -368,10 +369,10 @@ def test_other_machines_are_asked_without_tls_only_where_the_settings_say_so(
 
 
 def test_every_request_passes_the_gate_and_what_the_gate_raises_stops_the_run() -> None:
-    passed: list[str] = []
+    passed: list[tuple[int, int, int]] = []
 
-    def gate(prompt: Prompt) -> None:
-        passed.append(prompt.messages[-1].content)
+    def gate(place: int, most: Spent) -> None:
+        passed.append((place, most.prompt_tokens, most.completion_tokens))
         if len(passed) == 4:
             raise RunFailure("enough")
 
@@ -380,7 +381,9 @@ def test_every_request_passes_the_gate_and_what_the_gate_raises_stops_the_run() 
         endpoint = Endpoint(settings(base_url=server.url, parallel=1), sleep=lambda _: None, gate=gate)
         with pytest.raises(RunFailure, match="enough"):
             outcomes.extend(endpoint.ask(prompts(*"abc"), seed=0))
-    assert passed == ["a", "a", "b", "b"]
+        sent = [len(json.dumps(endpoint.body(prompt)).encode()) for prompt in prompts(*"ab")]
+    limit = endpoint.settings.max_tokens
+    assert passed == [(place, sent[place], limit) for place in (0, 0, 1, 1)]
     assert [text_of(outcome) for outcome in outcomes] == ["to a"]
     assert len(server.asked) == 3
 

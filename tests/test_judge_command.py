@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,14 +14,14 @@ from typing import Any
 import pytest
 import typer
 from endpoint_helpers import Asked, FakeServer, Reply, answer, serve
-from judge_helpers import KEY, always_first, prefers, verdict
+from judge_helpers import KEY, always_first, dear, prefers, verdict
 from made_run import MadeRun, make_run
 
 from benchmark import Benchmark, RunFailure, UserMistakes
 from benchmark.progress import SilentProgress
 from recipes.cli.judge_command import judge
 from recipes.display import StageLines
-from recipes.judging import ANSWERS, JUDGES, REPORT, JudgedRun, prepare_judging, run_judging
+from recipes.judging import ANSWERS, JUDGES, REPORT, JudgedRun, prepare_judging, read_judging_settings, run_judging
 from reports.run_data import read_run
 
 LIKES_LENGTH = prefers(len)
@@ -102,7 +103,7 @@ def test_the_report_has_means_biases_and_costs(run_dir: Path) -> None:
     ]
     assert (mean["mean"], mean["n_samples"], mean["n_scored"]) == (0.5, 6, 6)
     assert {row["mean"] for row in report["dimensions"] if row["dimension"] == "user"} == {8.0}
-    assert [row["usd"] for row in report["spending"]] == [pytest.approx((36 * 7 * 2 + 36 * 3 * 8) / 1e6)] * 2
+    assert [row["money"] for row in report["spending"]] == [pytest.approx((36 * 7 * 2 + 36 * 3 * 8) / 1e6)] * 2
     assert report["unscored"] == report["stopped"] == []
 
 
@@ -181,14 +182,14 @@ def test_a_judge_that_is_down_fails_the_run_with_what_is_there_and_goes_on_later
 
 
 def test_a_limit_leaves_whole_samples_of_all_methods(run_dir: Path) -> None:
-    with serve(LIKES_LENGTH) as server:
-        path = config(run_dir.parent, server, limit={"tokens": 180})
-        with pytest.raises(RunFailure, match="limit of 180 tokens is reached"):
+    with serve(dear(LIKES_LENGTH)) as server:
+        path = config(run_dir.parent, server, limits={"tokens": 120000})
+        with pytest.raises(RunFailure, match=r"j1: the limit of 120000 tokens is reached: \d+ are spent"):
             judged(run_dir, path, "compute.threads=1")
         scored = {name: {r["sample_id"] for r in rows(run_dir, method=name, value=7.0)} for name in METHODS}
         assert len(scored["icl"] & scored["sft"]) >= 2
         assert len(scored["icl"] ^ scored["sft"]) <= 2
-        judged(run_dir, path, "limit.tokens=1000000")
+        judged(run_dir, path, "limits.tokens=1000000")
         assert len(server.asked) == 36
 
 
@@ -241,7 +242,7 @@ def test_all_mistakes_of_a_configuration_are_named_with_line_and_nearest_key(run
       - {{model: big, api_key_variable: {KEY}}}
       - {{model: big, base_url: "http://elsewhere/v1"}}
     metrics: [winrate]
-    limt: {{tokens: 0}}
+    limts: {{tokens: 0}}
     """
     path.write_text(text)
     with pytest.raises(UserMistakes) as caught:
@@ -259,7 +260,7 @@ def test_all_mistakes_of_a_configuration_are_named_with_line_and_nearest_key(run
         "judges.yaml:5: endpoints.1: api_key_variable is not the name",
         "judges.yaml:6: endpoints.2: base_url would send key and texts in the clear",
         "judges.yaml:7: metrics.0",
-        "limt: unknown key; did you mean 'limit'?",
+        "limts: unknown key; did you mean 'limits'?",
         "--set tries=0: tries: input should be greater than or equal to 1",
     ):
         assert part in said
@@ -272,7 +273,7 @@ def test_all_mistakes_of_a_configuration_are_named_with_line_and_nearest_key(run
         ({}, "names no judge"),
         ({"endpoints": [{"model": "a"}, {"model": "a"}]}, "two judges are called 'a'"),
         ({"endpoints": [{"model": "ensemble"}]}, "which is the mean over all"),
-        ({"endpoints": [{"model": "a"}], "limit": {"usd": 1}}, "limit.usd needs the prices of a"),
+        ({"endpoints": [{"model": "a"}], "limits": {"money": 1}}, "limits.money needs the prices of a"),
         ({"endpoints": [{"model": "a"}], "methods": ["stf"]}, "no responses 'stf'; did you mean 'sft'?"),
         ({"local": [{"model": "nothing"}]}, "local.0.model: no model 'nothing'"),
     ],
@@ -319,6 +320,14 @@ def test_a_run_that_cannot_be_judged_is_a_mistake(run_dir: Path, damage: Callabl
     assert server.asked == []
 
 
+def test_the_page_s_configuration_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")
+    (tmp_path / "judges.yaml").write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    found = read_judging_settings(tmp_path / "judges.yaml", [])
+    assert list(found.prices) == ["gpt-4.1", "local qwen"]
+    assert found.limits.tokens == 2_000_000
+
+
 # ---- the command ----
 
 
@@ -334,7 +343,7 @@ def test_the_command_shows_plan_means_biases_and_costs(run_dir: Path, capsys: py
     assert "| j1      |          36 |       36 |" in planned
     assert "| icl      |" in shown
     assert "j2: the orders disagree on 100% of 12 pairs; preference for the first place +1.00" in shown
-    assert "24 answers kept, 168 + 72 tokens for 0.00 US dollars" in shown
+    assert "24 answers kept, 168 + 72 tokens, cost 0.000912" in shown
     assert str(run_dir / JUDGES) in shown
     assert (run_dir / JUDGES).is_file()
 

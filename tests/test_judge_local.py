@@ -11,9 +11,10 @@ from endpoint_helpers import serve
 from judge_helpers import Bench, Interrupting, prefers, responses, samples, settings
 
 from benchmark import Prompt, RunFailure
+from benchmark.spending import Limits, Prices
 from scoring.judge.answers import AnswerFile
 from scoring.judge.local_judge import LocalJudge
-from scoring.judge.settings import LocalJudgeSettings, SpendLimit
+from scoring.judge.settings import LocalJudgeSettings
 from scoring.judge.verdict import UnreadableVerdict
 from scoring.models.causal_lm import CausalLM
 from scoring.models.generation import Generation, Sampling, generate_batches
@@ -122,7 +123,17 @@ def test_it_judges_beside_an_endpoint_and_its_failure_ends_its_own_part_alone(
     assert [s.value for s in scores if s.judge == "big"] == [1.0] * len(SAMPLES)
 
 
-def test_its_tokens_count_against_the_limit_batch_by_batch(bench: Bench, tiny_model: Path) -> None:
-    _, asking = bench.ask(local(tiny_model, batch_tokens=1), tries=1, limit=SpendLimit(tokens=1500))
-    assert "1500 tokens is reached" in asking.stopped["tiny"]
-    assert 0 < asking.ledger.rows[0].answers < 4
+@pytest.mark.parametrize("dear", ["prompt", "completion"])
+def test_no_batch_is_begun_that_could_exceed_the_limit(bench: Bench, tiny_model: Path, dear: str) -> None:
+    """A batch is one prompt here; the most that it may take is the whole context."""
+    prices = Prices.model_validate({"prompt": 0, "completion": 0, dear: 1e6})
+    one_by_one = {"batch_tokens": 1, "prices": prices}
+    for limits in (Limits(tokens=4095), Limits(money=4095)):
+        _, asking = bench.ask(local(tiny_model, **one_by_one), tries=1, limits=limits, prices=prices)
+        assert asking.ledger.spent["tiny"].answers == 0
+    _, asking = bench.ask(local(tiny_model, **one_by_one), tries=1, limits=Limits(tokens=4096 + 500), prices=prices)
+    assert "the limit of 4596 tokens is reached" in asking.stopped["tiny"]
+    assert 0 < asking.ledger.spent["tiny"].answers < 4
+    assert asking.ledger.spent["tiny"].tokens <= 4596
+    _, asking = bench.ask(local(tiny_model, **one_by_one), tries=1, limits=Limits(tokens=10**6), prices=prices)
+    assert asking.stopped == {}

@@ -7,12 +7,9 @@ import pytest
 from judge_helpers import samples
 
 from benchmark import Sample
-from benchmark.endpoint_replies import Completion
-from scoring.judge.answers import KeptAnswer
+from benchmark.spending import Ledger, Limits, Prices
 from scoring.judge.report import judge_report
 from scoring.judge.scores import ENSEMBLE, Response, Score
-from scoring.judge.settings import Prices, SpendLimit
-from scoring.judge.spending import Ledger, Spending
 
 FIVE = samples(5)
 """Subset id has S-0, S-2 and S-4; german has S-1 and S-3."""
@@ -32,8 +29,8 @@ def scored(method: str, values: Mapping[Sample, float | None], judge: str = ENSE
     ]
 
 
-def report(scores: Sequence[Score], spent: Sequence[Spending] = ()) -> dict[str, Any]:
-    return judge_report(scores, [], spent, resamples=200, seed=1)
+def report(scores: Sequence[Score], ledger: Ledger | None = None) -> dict[str, Any]:
+    return judge_report(scores, [], ledger or Ledger({}, Limits()), resamples=200, seed=1)
 
 
 def mean(made: Mapping[str, Any], subset: str | None) -> dict[str, Any]:
@@ -77,21 +74,16 @@ def test_position_bias_is_of_single_judges_over_all_methods() -> None:
     assert found["first_place"] == pytest.approx(2 / 5)
 
 
-def test_spending_is_counted_by_judge_and_unknown_where_it_was_not_counted() -> None:
-    def answer(judge: str, tokens: int | None) -> KeptAnswer:
-        said = Completion("Well.", "stop", tokens, tokens)
-        return KeptAnswer(
-            "k", judge, "win_rate", "S-1", "alone", 9, said.text, "stop", said.prompt_tokens, said.completion_tokens
-        )
-
+def test_spending_is_told_by_judge_and_unknown_where_it_was_not_counted() -> None:
     prices = Prices(prompt=1.0, completion=3.0)
-    kept = [answer("a", 100), answer("a", 200), answer("b", 100), answer("b", None), answer("gone", 7)]
-    ledger = Ledger({"a": prices, "b": prices, "c": None}, SpendLimit(), kept)
-    rows = [row.row() for row in ledger.rows]
-    assert [(row["judge"], row["answers"], row["prompt_tokens"], row["uncounted"]) for row in rows] == [
-        ("a", 2, 300, 0),
-        ("b", 2, 100, 1),
-        ("c", 0, 0, 0),
+    ledger = Ledger({"a": prices, "b": prices, "c": None}, Limits())
+    for judge, tokens, repair in (("a", 100, False), ("a", 200, True), ("b", 100, False), ("b", None, False)):
+        ledger.count(judge, repair=repair, prompt_tokens=tokens, completion_tokens=tokens)
+    rows = report(scored("m", {FIVE[0]: 1.0}), ledger)["spending"]
+    assert [(r["judge"], r["answers"], r["repairs"], r["prompt_tokens"], r["unmeasured"]) for r in rows] == [
+        ("a", 2, 1, 300, 0),
+        ("b", 2, 0, 100, 1),
+        ("c", 0, 0, 0, 0),
     ]
-    assert [row["usd"] for row in rows] == [pytest.approx((300 * 1 + 300 * 3) / 1e6), None, None]
-    assert report(scored("m", {FIVE[0]: 1.0}), ledger.rows)["spending"] == rows
+    assert [row["money"] for row in rows] == [pytest.approx((300 * 1 + 300 * 3) / 1e6), None, None]
+    assert [row["prices"] for row in rows] == [{"prompt": 1.0, "completion": 3.0}] * 2 + [None]

@@ -119,6 +119,31 @@ def test_a_running_stage_is_judged_by_its_kind_until_its_pace_is_known_or_its_ki
     assert str(view.time_left()) == "about 1 min"  # the mean of 60 s and 80 s
 
 
+def test_stages_that_run_at_once_have_a_row_each_and_shorten_what_is_to_come() -> None:
+    clock = Clock()
+    view = live(terminal(), clock)
+    times = KindTimes([("policy/icl", 60.0), ("responses/icl", 30.0), ("scores", 10.0)])
+    view.planned(outlooks(["policy/icl", "policy/sft", "responses/icl", "responses/sft", "scores"]), times)
+    view.started("policy/sft")
+    clock.now += 20
+    view.started("policy/icl")
+    assert rows(view) == [
+        "  running  policy/icl     0 s",
+        "  running  policy/sft     20 s",
+        "           responses/icl  about 30 s",
+        "           responses/sft  about 30 s",
+        "           scores         about 10 s",
+        "0 of 5 done in 20 s; left: about 2 min",  # 60 s of the longer one, and half of 70 s
+    ]
+    view.finished("policy/icl", 0.0)
+    view.started("responses/icl")
+    assert [row.split()[:2] for row in rows(view)[:3]] == [
+        ["done", "policy/icl"],
+        ["running", "policy/sft"],
+        ["running", "responses/icl"],
+    ]
+
+
 @pytest.mark.parametrize("width", [30, 80, 140])
 @pytest.mark.parametrize("height", [3, 4, 5, 6, 9, 14, 26, 30])
 @pytest.mark.parametrize("passed", [0, 1, 12, 24])

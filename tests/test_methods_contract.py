@@ -194,7 +194,7 @@ def test_what_starts_from_another_policy_merges_its_adapters_in_order(
     assert ready.parent is not None
     assert len(written.adapters) == len(ready.parent.adapters) + 1
     merged = start_model(ready)
-    parent = load(ready.parent.folder, renderer).lm.model
+    parent = load(ready.parent.folder, renderer).backend.lm.model
     ids = torch.arange(9)[None]
     assert torch.equal(merged(ids).logits, parent(ids).logits)
     base = load_weights(context.base, "float32")

@@ -1,14 +1,16 @@
-"""Two runs never work in one directory, and a run that was killed leaves nothing in the way of the next."""
+"""Two runs never work in one directory, nor two processes at one stage, and a killed one is in nobody's way."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from benchmark import RunFailure
+from benchmark.run_lock import only_worker_at
 from benchmark.run_store import RunStore
 
 HOLD = """
@@ -51,3 +53,50 @@ def test_a_run_that_ends_by_an_error_lets_go(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with RunStore(tmp_path).held():
         pass
+
+
+WORK = """
+import sys, time
+from pathlib import Path
+from benchmark.run_lock import only_worker_at
+with only_worker_at(Path(sys.argv[1]), "scores", shared=sys.argv[2] == "shared"):
+    print("at it", flush=True)
+    time.sleep(60)
+"""
+
+
+def work(lock: Path, how: str) -> subprocess.Popen[str]:
+    """Start a process that holds a piece of work, alone or shared."""
+    process = subprocess.Popen([sys.executable, "-c", WORK, str(lock), how], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at it\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"), [("alone", True, False), ("shared", False, False), ("shared", True, True)]
+)
+def test_work_is_refused_while_a_process_that_was_left_is_at_it_unless_both_share_it(
+    tmp_path: Path, first: str, second: bool, together: bool
+) -> None:
+    lock = tmp_path / "scores.lock"
+    process = work(lock, first)
+    try:
+        if together:
+            with only_worker_at(lock, "scores", shared=second, patience=0):
+                return
+        said = rf"scores is still being worked on by process {process.pid} on .*, which an earlier run left; end that"
+        with pytest.raises(RunFailure, match=said), only_worker_at(lock, "scores", shared=second, patience=0):
+            raise AssertionError("two are at one work")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_work_waits_for_the_end_of_a_process_that_was_left(tmp_path: Path) -> None:
+    process = work(tmp_path / "scores.lock", "alone")
+    killer = threading.Timer(1, process.kill)
+    killer.start()
+    with only_worker_at(tmp_path / "scores.lock", "scores"):
+        assert process.wait() == -signal.SIGKILL
+        assert f"process {os.getpid()} " in (tmp_path / "scores.lock").read_text()

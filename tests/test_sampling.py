@@ -69,12 +69,12 @@ def test_all_tokens_are_kept_those_of_the_stop_string_and_of_the_end_too(tiny_lm
     chat = tiny_lm.chat
     ids = chat.encode_text("Rye.\n</Agent Response>")
     closed = Drawn(ids, closed=True)
-    assert answer_text(tiny_lm, closed, "</Agent Response>") == "Rye."
+    assert answer_text(tiny_lm.chat, closed, "</Agent Response>") == "Rye."
     assert closed.finish_reason == "stop"
     assert Drawn(ids, end_id=chat.end_of_turn_id).finish_reason == "stop"
     assert Drawn(ids).finish_reason == "length"
     begun = Drawn(chat.encode_text("Rye.\n</Agent Res"))
-    assert answer_text(tiny_lm, begun, "</Agent Response>") == "Rye."
+    assert answer_text(tiny_lm.chat, begun, "</Agent Response>") == "Rye."
 
 
 def test_an_end_that_is_drawn_is_part_of_the_rollout(tiny_lm: CausalLM, prompts: list[list[int]]) -> None:
@@ -90,3 +90,15 @@ def test_what_cannot_be_drawn_is_an_error(tiny_lm: CausalLM, prompts: list[list[
         sample_rollouts(tiny_lm, prompts, stop="", max_new_tokens=6, temperature=0.0, seed=1)
     with pytest.raises(ValueError, match="leaves no room"):
         sample_rollouts(tiny_lm, prompts, stop="", max_new_tokens=4096, temperature=1.0, seed=1)
+
+
+def test_a_row_with_a_seed_of_its_own_draws_the_same_whatever_batch_it_is_in(
+    tiny_lm: CausalLM, prompts: list[list[int]]
+) -> None:
+    together = sample_rollouts(tiny_lm, prompts, stop="", max_new_tokens=6, temperature=1.0, seed=[5, 6, 7, 8, 9])
+    parts = [
+        sample_rollouts(tiny_lm, prompts[start:end], stop="", max_new_tokens=6, temperature=1.0, seed=seeds)
+        for start, end, seeds in ((0, 2, [5, 6]), (2, 5, [7, 8, 9]))
+    ]
+    assert [rollout.ids for rollout in together] == [rollout.ids for part in parts for rollout in part]
+    assert len({rollout.ids for rollout in together}) == 5

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
 from rpm_methods.da import augmented_samples
 from rpm_methods.method import TrainContext
 from rpm_methods.registry import get_method
-from rpm_methods.teacher import FaultyAnswer, Teacher, TeacherSettings
+from rpm_methods.teacher import ANSWERS, FaultyAnswer, Teacher, TeacherSettings
 from rpm_methods.teacher_dialogues import DIALOGUES, UTTERANCES, drawn_samples, read_object, teacher_dialogues
 from rpm_methods.teacher_reasoning import all_features, features, recorded_reasoning, teacher_reasoning
 from scoring.models.generation import Sampling
@@ -311,6 +312,19 @@ def test_trainings_that_share_a_folder_of_answers_pay_for_them_once(
         assert len(server.asked) == 2
     assert rows(second.folder / "teacher_reasoning.jsonl") == rows(first.folder / "teacher_reasoning.jsonl")
     assert configs[0].identity() != configs[1].identity()
+
+
+def test_trainings_that_share_a_folder_of_answers_ask_one_after_the_other(
+    make_teacher: Callable[..., Teacher], tmp_path: Path
+) -> None:
+    (tmp_path / "second").mkdir()
+    with serve(teach) as server, ThreadPoolExecutor() as both:
+        first = replace(make_teacher(server), answers_folder=tmp_path / "teacher")
+        second = replace(first, folder=tmp_path / "second")
+        found = list(both.map(lambda teacher: teacher_reasoning(teacher, SAMPLES), (first, second)))
+        assert len(server.asked) == len(SAMPLES)
+    assert found[0] == found[1]
+    assert len(rows(tmp_path / "teacher" / ANSWERS)) == len(SAMPLES)
 
 
 def test_patience_and_paths_are_no_part_of_a_recipes_identity_and_contents_are(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ What is kept decides what is asked: after a kill at any moment the same question
 whose answers are kept. Items that the endpoint left unanswered are set aside for this run alone.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +16,13 @@ from benchmark.construction.answers import AnswerT, FaultyAnswer, read_answer, r
 from benchmark.construction.pace import RequestPace
 from benchmark.construction.prompts import ConstructionPrompts
 from benchmark.construction.settings import WriterSettings
-from benchmark.construction.spending import Ledger
 from benchmark.endpoint import Endpoint
 from benchmark.endpoint_replies import Completion, struck_out
 from benchmark.errors import RunFailure
 from benchmark.progress import Advance, Progress, SilentProgress
 from benchmark.prompts import Prompt
 from benchmark.seeds import derive_seed
+from benchmark.spending import Ledger, Spent
 
 FIRST, REPAIR = 1, 2
 CHUNK = 16
@@ -175,22 +174,21 @@ class _Asking(Generic[AnswerT]):
 
     def _send(self, prompts: Mapping[str, Prompt]) -> Iterator[tuple[str, Completion | str]]:
         """Yield (item, answer or the reason why there is none) as they come."""
-        ledger, items, asked = self.asker.ledger, list(prompts), list(prompts.values())
+        ledger, step, items = self.asker.ledger, self.step.name, list(prompts)
 
-        def gate(prompt: Prompt) -> None:
-            size = len(json.dumps(self._body(prompt), ensure_ascii=False).encode())
-            ledger.hold(id(prompt), size, self._settings.max_tokens)
+        def gate(place: int, most: Spent) -> None:
+            ledger.hold(step, place, most)
             self.asker.pace.wait()
 
         endpoint = Endpoint(self._settings, sleep=self.asker.sleep, gate=gate)
-        seed = derive_seed(self.asker.seed, "construction", self.step.name)
+        seed = derive_seed(self.asker.seed, "construction", step)
         try:
-            with closing(endpoint.ask(asked, seed=seed)) as outcomes:
+            with closing(endpoint.ask(list(prompts.values()), seed=seed)) as outcomes:
                 for outcome in outcomes:
                     yield items[outcome.index], outcome.completion or str(outcome.problem)
-                    ledger.release(id(asked[outcome.index]))  # now that its cost is counted
+                    ledger.release(step, outcome.index)  # now that its cost is counted
         finally:
-            ledger.release_all()
+            ledger.release_all(step)
 
     def _keep(self, item: str, attempt: int, completion: Completion) -> KeptAnswer:
         """Store an answer and count it. Should it repeat the key, that is struck out."""

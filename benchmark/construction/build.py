@@ -23,11 +23,10 @@ from benchmark.construction.languages import ENGLISH, LanguageCheck, identifier
 from benchmark.construction.pace import RequestPace
 from benchmark.construction.personas import Personas
 from benchmark.construction.prompts import ConstructionPrompts
-from benchmark.construction.report import make_report, render_report, spending_rows, spending_table
+from benchmark.construction.report import STEPS, make_report, render_report, spending_rows, spending_table
 from benchmark.construction.retrieval import Retrieval
 from benchmark.construction.seed_texts import SeedPersona, Seeds, read_seeds
 from benchmark.construction.settings import LANGUAGES, BuildSettings
-from benchmark.construction.spending import Ledger
 from benchmark.construction.splits import draw_test, turn_level_sources
 from benchmark.construction.writing import final_names, renamed, sample_rows
 from benchmark.endpoint import Endpoint
@@ -37,6 +36,7 @@ from benchmark.progress import Progress, SilentProgress
 from benchmark.run_store import RunStore, write_json, write_jsonl, write_text
 from benchmark.sample import Sample
 from benchmark.seeds import derive_seed
+from benchmark.spending import Ledger
 from benchmark.subsets import TRAIN_SPLIT
 
 PHASES = ("characters", "personas", "dialogues", "compositions", "checks")
@@ -86,7 +86,7 @@ class Builder:
         mistakes += _foreign_seeds(self.seeds, self.languages)
         if mistakes:
             raise UserMistakes(mistakes)
-        self.ledger = Ledger(settings.prices, settings.limits)
+        self.ledger = Ledger(dict.fromkeys((step.name for step in STEPS), settings.prices), settings.limits)
 
     def run(self, *, progress: Progress | None = None, tell: Callable[[str], object] = tell_nobody) -> Built:
         """Build the benchmark.
@@ -111,7 +111,7 @@ class Builder:
 
     def spending(self) -> str:
         """Return what every step has cost so far, earlier runs included, as a table."""
-        return spending_table(spending_rows(self.ledger.by_step, self.settings.prices))
+        return spending_table(spending_rows(self.ledger.spent, self.settings.prices))
 
     def seed(self, name: str) -> int:
         """Return the seed of one of the draws."""
@@ -121,10 +121,11 @@ class Builder:
         """Return the asker, with what earlier runs spent on its account."""
         store = AnswerStore(self.folder)
         for step, kept in store.earlier:
-            repair = kept.attempt == REPAIR
-            self.ledger.count(
-                step, repair=repair, prompt_tokens=kept.prompt_tokens, completion_tokens=kept.completion_tokens
-            )
+            if step in self.ledger.spent:
+                repair = kept.attempt == REPAIR
+                self.ledger.count(
+                    step, repair=repair, prompt_tokens=kept.prompt_tokens, completion_tokens=kept.completion_tokens
+                )
         return Asker(
             settings=self.settings.endpoint,
             prompts=ConstructionPrompts(),
@@ -206,7 +207,7 @@ class _Work:
         folder, asker = self._builder.folder, self._asker
         write_json(folder / BENCHMARK, sample_rows(samples))
         benchmark = load_benchmark(folder / BENCHMARK)
-        spent, retrieval = asker.ledger.by_step, self._builder.retrieval
+        spent, retrieval = asker.ledger.spent, self._builder.retrieval
         report = make_report(self._settings, benchmark, found, spent, asker.aside.values(), retrieval)
         write_json(folder / REPORT, report)
         write_text(folder / REPORT_PAGE, render_report(report))

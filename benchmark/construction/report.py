@@ -14,9 +14,9 @@ from benchmark.construction.composition import CHOICES, TURNS, WORDS
 from benchmark.construction.dialogues import DIALOGUES
 from benchmark.construction.personas import EXPANSIONS, VARIANTS
 from benchmark.construction.retrieval import Retrieval
-from benchmark.construction.settings import BuildSettings, Prices
-from benchmark.construction.spending import Spent
+from benchmark.construction.settings import BuildSettings
 from benchmark.sample import Benchmark
+from benchmark.spending import Prices, Spent
 from benchmark.statistics import split_statistics, subset_statistics
 
 STEPS: tuple[Step[Any], ...] = (CHARACTERS, PROFILES, KINDS, VARIANTS, EXPANSIONS, DIALOGUES, TURNS, WORDS, CHOICES)
@@ -61,7 +61,7 @@ def make_report(
 
 def spending_rows(spent: Mapping[str, Spent], prices: Prices | None) -> list[dict[str, Any]]:
     """Return the cost of each step and of all together; money is None where it is not known."""
-    rows = [(step.name, spent[step.name]) for step in STEPS if step.name in spent]
+    rows = [(step, cost) for step, cost in spent.items() if cost.answers]
     rows.append(("all steps", sum(spent.values(), Spent())))
     return [{"step": step, **asdict(cost), "money": cost.money(prices)} for step, cost in rows]
 
@@ -96,7 +96,7 @@ def render_report(report: Mapping[str, Any]) -> str:
         "## Cost",
         spending_table(report["spent"]),
         "## Set aside",
-        _table(report["set_aside"]) if report["set_aside"] else "Nothing.",
+        _table(report["set_aside"]),
         "## Checks",
         _table([{"what": name, "found": _shown(value)} for name, value in report["checks"].items()]),
     ]
@@ -116,7 +116,9 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]], columns: Iterable[str] | None = None) -> str:
-    chosen = list(columns or (rows[0] if rows else ()))
+    if not rows:
+        return "Nothing."
+    chosen = list(columns or rows[0])
     heads = [name.replace("_", " ") for name in chosen]
     body = [[str(row[name]).replace("|", "\\|") for name in chosen] for row in rows]
     return str(tabulate(body, headers=heads, tablefmt="github", disable_numparse=True))

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.endpoint import EndpointSettings
+from benchmark.spending import Limits, Prices
 from benchmark.subsets import SUBSETS
 
 SHIFT_DOMAINS = tuple(subset.tag for subset in SUBSETS if subset.shift == "character" and subset.tag is not None)
@@ -98,21 +99,6 @@ class RetrievalSettings(Section):
         if (self.file is None) == (self.command is None):
             raise ValueError("name either a file or a command")
         return self
-
-
-class Prices(Section):
-    """Money for a million tokens, in any currency."""
-
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
-
-
-class Limits(Section):
-    """What a build may cost in all, interrupted runs of it included. No request is sent that could exceed it."""
-
-    tokens: int | None = Field(default=None, ge=1)
-    money: float | None = Field(default=None, gt=0)
-    """In the currency of the prices."""
 
 
 class CheckSettings(Section):

@@ -10,7 +10,7 @@ from benchmark.conversion.dialogue import Dialogue, Utterance, split_dialogue
 from benchmark.conversion.tally import NOT_GIVEN, Tally
 from benchmark.conversion.target import Target
 from benchmark.rows import CHARACTER_FIELDS, RowReader
-from benchmark.user_lines import has_half_character
+from benchmark.user_lines import HALF_CHARACTER, has_half_character
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def make_row(
         tally.refuse(draft.where, f"its sample_ID {row['sample_ID']} is used in {used[row['sample_ID']]}")
         return None
     if has_half_character(json.dumps(row, ensure_ascii=False)):
-        tally.refuse(draft.where, "holds half of a character (a lone surrogate)")
+        tally.refuse(draft.where, HALF_CHARACTER)
         return None
     reader = RowReader(row, settings.target.split, draft.where)
     if reader.sample() is None:

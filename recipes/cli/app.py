@@ -4,17 +4,20 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
 from rich.console import Console
 
-from benchmark.errors import RunFailure, UserMistakes
+from benchmark.errors import Mistake, RunFailure, UserMistakes
+from benchmark.user_lines import has_half_character
 from recipes.cli.agreement_command import agreement
 from recipes.cli.benchmark_commands import benchmark_app
 from recipes.cli.degradations_command import degradations
 from recipes.cli.doctor import doctor
 from recipes.cli.estimator_commands import estimator_app
+from recipes.cli.export_command import export
 from recipes.cli.judge_command import judge
 from recipes.cli.listing import list_everything
 from recipes.cli.plan_command import plan
@@ -34,6 +37,7 @@ app.command()(compare)
 app.command()(plan)
 app.command()(score)
 app.command()(report)
+app.command()(export)
 app.command()(judge)
 app.command()(agreement)
 app.command()(degradations)
@@ -47,6 +51,7 @@ def main() -> NoReturn:
     _quiet_libraries()
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        _check_arguments(sys.argv[1:])
         app()
     except UserMistakes as error:
         for mistake in error.mistakes:
@@ -58,6 +63,13 @@ def main() -> NoReturn:
         errors.print(f"The run failed: {error}", markup=False)
         sys.exit(1)
     sys.exit(0)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse arguments, such as names of files, that are no text: they could be neither shown nor written down."""
+    faulty = [Mistake(ascii(one), "is no text in UTF-8", "rename it") for one in arguments if has_half_character(one)]
+    if faulty:
+        raise UserMistakes(faulty)
 
 
 def _quiet_libraries() -> None:

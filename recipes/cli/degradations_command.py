@@ -14,6 +14,9 @@ def degradations(
     benchmark: Annotated[str, typer.Option(help="Bundled name, JSON file, folder, or hub id.")],
     estimator: Annotated[list[Path], typer.Option(help="Directory of an estimator; may be repeated.")],
     out: Annotated[Path, typer.Option(help="Run directory, made if need be; what is done there is reused.")],
+    publish: Annotated[
+        Path | None, typer.Option(help="Folder to put a copy of the page, its figure and the numbers into.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -27,6 +30,7 @@ def degradations(
 
     Example: rpm-methods degradations --benchmark mini --estimator estimators/smollm2 --out runs/degradations
     """
+    from recipes.degradation_report import publish_study
     from recipes.degradation_settings import DegradationSettings
     from recipes.degradation_study import prepare_study, run_study
     from recipes.reading import read_settings
@@ -41,5 +45,6 @@ def degradations(
     finished = follow(console, partial(run_study, study, out, command=again))
     console.print(f"\n{finished.summary}", markup=False, soft_wrap=True)
     console.print("Where everything lies:")
-    for path in finished.files:
+    published = [] if publish is None else publish_study(out, publish)
+    for path in (*finished.files, *published):
         console.print(f"  {path}", markup=False, soft_wrap=True)

@@ -22,10 +22,10 @@ def doctor(
     if prepare:
         _prepare()
     table = Table(box=None, show_header=False, pad_edge=False)
-    for rows in (_versions(), _devices(), _backends(), _hub(), _disk()):
+    for rows in (_versions(), _devices(), _backends(), _executors(), _hub(), _disk()):
         for name, value in rows:
             table.add_row(name, value)
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 def _prepare() -> None:
@@ -49,15 +49,17 @@ def _devices() -> list[tuple[str, str]]:
     import torch
 
     from scoring.models.precision import choose_dtype, default_device, device_name, measured_rates
+    from scoring.models.quantization import why_not_quantized
 
     device = default_device()
-    rates = measured_rates(device)
+    rates, reason = measured_rates(device), why_not_quantized(device)
     shown = ", ".join(f"{name} {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items())
     return [
         ("device", f"{device}: {device_name(device)}, {torch.get_num_threads()} threads"),
         ("cpu features", f"{torch.backends.cpu.get_cpu_capability()}, {_matrix_units()}"),
         ("matrix product", shown),
         ("number format", f"{choose_dtype('auto', device)} (chosen for `dtype: auto`)"),
+        ("quantised weights", "usable" if reason is None else f"not usable: {'; '.join(reason)}"),
     ]
 
 
@@ -70,8 +72,24 @@ def _matrix_units() -> str:
 
 
 def _backends() -> list[tuple[str, str]]:
-    state = "installed" if importlib.util.find_spec("vllm") else "not installed"
-    return [("backend transformers", "installed"), ("backend vllm", state)]
+    from scoring.models.vllm_version import INSTALL, vllm_version, why_no_vllm
+
+    reason = why_no_vllm()
+    vllm = f"{vllm_version()}, usable" if reason is None else f"{reason}; {INSTALL}"
+    return [
+        ("backend transformers", "installed"),
+        ("backend vllm", vllm),
+        ("backend server", "any OpenAI-compatible server with /v1/completions"),
+    ]
+
+
+def _executors() -> list[tuple[str, str]]:
+    from importlib.metadata import version
+
+    from recipes.execution import INSTALL_RAY
+
+    ray = version("ray") if importlib.util.find_spec("ray") else f"not installed: {INSTALL_RAY}"
+    return [("executor ray", ray)]
 
 
 def _hub() -> list[tuple[str, str]]:

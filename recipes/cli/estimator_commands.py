@@ -11,6 +11,8 @@ from rich.table import Table
 
 from recipes.cli.ablation_command import ablation
 from recipes.cli.import_command import import_adapters
+from recipes.cli.run_commands import Launch, default_out
+from recipes.execution import Execution, check_execution
 
 if TYPE_CHECKING:
     from scoring.estimator import Estimator
@@ -46,20 +48,22 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", help="Run directory; the estimator is in its `estimator`.")
     ] = None,
+    launch: Launch = None,
 ) -> None:
     """Train an estimator by co-evolution; the same command goes on after an interruption.
 
     Example: rpm-methods estimator train small/estimator --out runs/estimator
     """
-    from recipes.cli.run_commands import default_out
     from recipes.cli.showing import follow
     from recipes.estimator_run import prepare_training, run_training
 
+    execution = Execution(launch=launch)
+    check_execution(execution)
     console = Console(highlight=False)
     console.print("checking recipe, benchmark and model")
     prepared = prepare_training(recipe, overrides or [])
     folder = out or default_out(recipe)
-    finished = follow(console, partial(run_training, prepared, folder))
+    finished = follow(console, partial(run_training, prepared, folder, execution=execution))
     _describe(console, finished.estimator)
     console.print(
         f"\nuse it by `estimator: {finished.estimator.folder}` in recipes, or `--estimator` of score", markup=False

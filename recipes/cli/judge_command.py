@@ -49,14 +49,14 @@ def judge(
 
 
 def _plan_table(estimates: Sequence["Estimate"]) -> str:
-    heads = ["Judge", "Questions", "To ask", "Prompt tokens, about", "US dollars, at most"]
+    heads = ["Judge", "Questions", "To ask", "Prompt tokens, about", "Money, at most"]
     rows = [
         [
             e.judge,
             e.questions,
             e.to_ask,
             round(e.prompt_tokens),
-            "?" if e.usd_at_most is None else f"{e.usd_at_most:.2f}",
+            "?" if e.money_at_most is None else f"{e.money_at_most:.2f}",
         ]
         for e in estimates
     ]
@@ -98,6 +98,6 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     for row in report["unscored"]:
         yield f"{row['judge']}: {row['count']} times no {row['metric']} ({row['reason']})"
     for row in report["spending"]:
-        cost = "at no known price" if row["usd"] is None else f"for {row['usd']:.2f} US dollars"
+        cost = "not known" if row["money"] is None else f"{row['money']:.4g}"
         tokens = f"{row['prompt_tokens']} + {row['completion_tokens']} tokens"
-        yield f"{row['judge']}: {row['answers']} answers kept, {tokens} {cost}"
+        yield f"{row['judge']}: {row['answers']} answers kept, {tokens}, cost {cost}"

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from recipes.cli.run_commands import WithReport
+from recipes.cli.run_commands import Address, ExecutorOption, WithReport
 from recipes.cli.showing import command_line, run_and_show
+from recipes.execution import Execution, check_execution
 
 
 def score(
@@ -26,12 +27,16 @@ def score(
         list[str] | None,
         typer.Option("--set", metavar="a.b=c", help="Replace a setting of scoring, compute or seed; may be repeated."),
     ] = None,
+    executor: ExecutorOption = "local",
+    address: Address = None,
     report: WithReport = True,
 ) -> None:
     """Score responses made elsewhere, by any model: R-EMI, R-EMID, differences and bounds, without training.
 
     Example: rpm-methods score answers.jsonl --benchmark mini --estimator estimators/smollm2 --out runs/answers
     """
+    execution = Execution(executor, address)
+    check_execution(execution)
     from recipes.reading import read_settings
     from recipes.schema import ScoreSettings
     from recipes.score import prepare_scoring, run_scoring
@@ -44,4 +49,4 @@ def score(
     given = [str(responses), "--benchmark", benchmark, "--estimator", str(estimator)]
     sets = [part for value in (*named, *(overrides or [])) for part in ("--set", value)]
     again = command_line("score", *given, *sets, out=out)
-    run_and_show(console, partial(run_scoring, scoring, out, command=again), report=report)
+    run_and_show(console, partial(run_scoring, scoring, out, execution=execution, command=again), report=report)

@@ -59,6 +59,12 @@ class AnswerFile:
         for answers in self._by_key.values():
             yield from answers
 
+    def with_repairs(self) -> Iterator[tuple[KeptAnswer, bool]]:
+        """Yield all answers, and whether each was asked for because one before it could not be read."""
+        for answers in self._by_key.values():
+            for place, answer in enumerate(answers):
+                yield answer, any(_stands(before, answer.max_tokens) for before in answers[:place])
+
     def add(self, judge: Judge, question: Question, completion: Completion) -> KeptAnswer:
         """Keep an answer; RunFailure when the disk is full."""
         answer = KeptAnswer(
@@ -80,7 +86,12 @@ class AnswerFile:
     def of(self, judge: Judge, question: Question) -> list[KeptAnswer]:
         """Return a judge's answers to a question; those cut by a lower limit than today's do not count."""
         kept = self._by_key.get(answer_key(judge, question), [])
-        return [answer for answer in kept if answer.finish_reason != CUT or answer.max_tokens >= judge.max_tokens]
+        return [answer for answer in kept if _stands(answer, judge.max_tokens)]
+
+
+def _stands(answer: KeptAnswer, max_tokens: int) -> bool:
+    """Return False for an answer that a longer limit may mend."""
+    return answer.finish_reason != CUT or answer.max_tokens >= max_tokens
 
 
 def answer_key(judge: Judge, question: Question) -> str:

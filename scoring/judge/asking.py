@@ -5,23 +5,27 @@ refuses or is down ends its own part alone.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
-from benchmark.endpoint import Outcome
+from benchmark.endpoint import Gate, Outcome
 from benchmark.errors import RunFailure
 from benchmark.progress import Advance, Progress
 from benchmark.prompts import Prompt
+from benchmark.spending import Ledger, Limits, Prices, Spent
 from scoring.judge.answers import AnswerFile, KeptAnswer
 from scoring.judge.judges import Judge, LazyPrompts
 from scoring.judge.rubric import Question
 from scoring.judge.side_by_side import side_by_side
-from scoring.judge.spending import Ledger
 from scoring.judge.verdict import UnreadableVerdict, Verdict
 
 NOT_ASKED = "not asked"
 """Reason of a question that asking did not get to."""
+
+
+class _NobodyReads(Exception):
+    """The asking has ended, so nothing more is sent."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,10 @@ class Round:
             raise ValueError("a question that has its verdict is asked again")
         return question.prompt_again(before.text, found)
 
-    def outcomes(self, seed: int, stop: Callable[[], bool]) -> Generator[Outcome, None, None]:
+    def outcomes(self, seed: int, gate: Gate) -> Generator[Outcome, None, None]:
         """Ask what is left of the round."""
         prompts = LazyPrompts(len(self.questions), self.prompt)
-        return self.judge.ask(prompts, finished=self.finished, seed=seed, stop=stop)
+        return self.judge.ask(prompts, finished=self.finished, seed=seed, gate=gate)
 
 
 @dataclass
@@ -110,7 +114,6 @@ class Asking:
                             self._stop(name, outcome)
                         elif outcome.index not in rounds[name].finished and self._take(rounds[name], outcome, number):
                             advances[name]()
-        self._note_limit()
 
     def _round(self, judge: Judge, number: int) -> Round:
         questions: list[Question] = []
@@ -131,7 +134,12 @@ class Asking:
         closed = threading.Event()
 
         def source(one: Round) -> Callable[[], Generator[Outcome, None, None]]:
-            return lambda: one.outcomes(seed, lambda: closed.is_set() or self.ledger.reached() is not None)
+            def gate(place: int, most: Spent) -> None:
+                if closed.is_set():
+                    raise _NobodyReads
+                self.ledger.hold(one.judge.name, place, most)
+
+            return lambda: one.outcomes(seed, gate)
 
         begun = {name: one for name, one in rounds.items() if len(one.finished) < len(one.questions)}
         remote = {name: source(one) for name, one in begun.items() if one.judge.remote}
@@ -143,15 +151,19 @@ class Asking:
                     yield from _alone(name, source(one))
         finally:
             closed.set()
+            for name in begun:
+                self.ledger.release_all(name)
 
     def _take(self, one: Round, outcome: Outcome, number: int) -> bool:
         """Keep an answer; tell whether its question needs no further one this time."""
-        question = one.questions[outcome.index]
+        question, judge = one.questions[outcome.index], one.judge.name
         if outcome.completion is None:
-            self.problems[one.judge.name, question.key] = str(outcome.problem)
+            self.problems[judge, question.key] = str(outcome.problem)
+            self.ledger.release(judge, outcome.index)
             return True
         answer = self.answers.add(one.judge, question, outcome.completion)
-        self.ledger.add(answer)
+        _count(self.ledger, answer, repair=number > 0)
+        self.ledger.release(judge, outcome.index)
         return number + 1 == self.tries or isinstance(read(answer, question), Verdict)
 
     def _stop(self, name: str, error: Exception) -> None:
@@ -159,11 +171,19 @@ class Asking:
             raise error
         self.stopped[name] = str(error)
 
-    def _note_limit(self) -> None:
-        reason = self.ledger.reached()
-        for judge in self.judges:
-            if reason and judge.name not in self.stopped and self.left(judge):
-                self.stopped[judge.name] = reason
+
+def open_ledger(prices: Mapping[str, Prices | None], limits: Limits, answers: AnswerFile) -> Ledger:
+    """Return the accounts of the judges in `prices`, with all their answers that are kept counted."""
+    ledger = Ledger(prices, limits)
+    for answer, repair in answers.with_repairs():
+        if answer.judge in prices:
+            _count(ledger, answer, repair=repair)
+    return ledger
+
+
+def _count(ledger: Ledger, answer: KeptAnswer, *, repair: bool) -> None:
+    prompt, completion = answer.prompt_tokens, answer.completion_tokens
+    ledger.count(answer.judge, repair=repair, prompt_tokens=prompt, completion_tokens=completion)
 
 
 def read(answer: KeptAnswer, question: Question) -> Verdict | str:

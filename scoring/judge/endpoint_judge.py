@@ -7,15 +7,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from benchmark.endpoint import Endpoint, Outcome
+from benchmark.endpoint import Endpoint, Gate, Outcome
 from benchmark.endpoint_replies import struck_out
 from benchmark.prompts import Prompt
 from scoring.judge.judges import LazyPrompts
 from scoring.judge.settings import EndpointJudgeSettings
-
-
-class _Stopped(Exception):
-    """No further prompt is to be sent."""
 
 
 class EndpointJudge:
@@ -37,27 +33,19 @@ class EndpointJudge:
         return self._settings.identity()
 
     def ask(
-        self, prompts: Sequence[Prompt], *, finished: Collection[int], seed: int, stop: Callable[[], bool]
+        self, prompts: Sequence[Prompt], *, finished: Collection[int], seed: int, gate: Gate
     ) -> Generator[Outcome, None, None]:
-        """Ask in parallel; what is under way when `stop` returns True is still yielded.
+        """Ask in parallel; what is under way when the gate raises is still yielded.
 
         Raises:
             RunFailure: as `Endpoint.ask`.
         """
         wanted = [index for index in range(len(prompts)) if index not in finished]
-
-        def gate(prompt: Prompt) -> None:
-            if stop():
-                raise _Stopped
-
-        endpoint = Endpoint(self._settings, sleep=self._sleep, gate=gate)
+        endpoint = Endpoint(self._settings, sleep=self._sleep, gate=lambda place, most: gate(wanted[place], most))
         left = LazyPrompts(len(wanted), lambda place: prompts[wanted[place]])
-        try:
-            with closing(endpoint.ask(left, seed=seed)) as outcomes:
-                for outcome in outcomes:
-                    yield self._cleaned(replace(outcome, index=wanted[outcome.index]))
-        except _Stopped:
-            return
+        with closing(endpoint.ask(left, seed=seed)) as outcomes:
+            for outcome in outcomes:
+                yield self._cleaned(replace(outcome, index=wanted[outcome.index]))
 
     def _cleaned(self, outcome: Outcome) -> Outcome:
         """Return the outcome without the key, in case the endpoint says it back: answers are kept in files."""

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from benchmark.spending import Prices
 from scoring.judge.asking import Asking
 from scoring.judge.judges import Judge
 from scoring.judge.rubric import Question
-from scoring.judge.settings import Prices
 
 BYTES_PER_TOKEN = 4.0
 """UTF-8; about right for English, and for Chinese and Japanese somewhat above what tokenizers of today need."""
@@ -24,7 +24,7 @@ class Estimate:
     """Questions that have no verdict yet and a try left."""
     prompt_tokens: float
     """About; repeated questions are not in it."""
-    usd_at_most: float | None
+    money_at_most: float | None
     """If each answer took all the room that it has; None without prices."""
 
 
@@ -36,8 +36,8 @@ def estimate(asking: Asking, prices: Mapping[str, Prices | None]) -> list[Estima
 def _estimate(asking: Asking, judge: Judge, prices: Prices | None) -> Estimate:
     left = asking.left(judge)
     tokens = _mean_tokens(left[:: max(1, len(left) // MEASURED_PROMPTS)]) * len(left)
-    usd = None if prices is None else prices.usd(round(tokens), judge.max_tokens * len(left))
-    return Estimate(judge.name, len(asking.questions), len(left), tokens, usd)
+    money = None if prices is None else prices.money(round(tokens), judge.max_tokens * len(left))
+    return Estimate(judge.name, len(asking.questions), len(left), tokens, money)
 
 
 def _mean_tokens(questions: list[Question]) -> float:

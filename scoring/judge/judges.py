@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, Protocol, overload
 
-from benchmark.endpoint import Outcome
+from benchmark.endpoint import Gate, Outcome
 from benchmark.prompts import Prompt
 
 
@@ -27,11 +27,12 @@ class Judge(Protocol):
         """Whether it computes elsewhere, so that others may be asked meanwhile."""
 
     def ask(
-        self, prompts: Sequence[Prompt], *, finished: Collection[int], seed: int, stop: Callable[[], bool]
+        self, prompts: Sequence[Prompt], *, finished: Collection[int], seed: int, gate: Gate
     ) -> Generator[Outcome, None, None]:
         """Yield an outcome for each prompt that is not in `finished`, as it comes; others may come again.
 
-        No prompt is begun once `stop` returns True. RunFailure when no prompt would get an answer.
+        Before prompts are begun, `gate` is called with a place among them and the most that they may cost; what it
+        raises ends the asking. RunFailure when no prompt would get an answer.
         """
 
 

@@ -1,15 +1,19 @@
 """A judge on this machine, with transformers. Its weights are in memory only while it is asked."""
 
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmark.endpoint import Outcome
+from benchmark.endpoint import Gate, Outcome
 from benchmark.endpoint_replies import Completion
 from benchmark.prompts import Prompt
+from benchmark.spending import Spent
 from scoring.judge.settings import LocalJudgeSettings
 from scoring.models.resolver import ModelLocation
+
+BATCH = -1
+"""The place that batches have at the gate, one after another."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +44,31 @@ class LocalJudge:
         return {"kind": "local", "judge": self.name, "model": self.location.fingerprint, "dtype": self.dtype}
 
     def ask(
-        self, prompts: Sequence[Prompt], *, finished: Collection[int], seed: int, stop: Callable[[], bool]
+        self, prompts: Sequence[Prompt], *, finished: Collection[int], seed: int, gate: Gate
     ) -> Generator[Outcome, None, None]:
         """Load the model and answer in batches that depend on all prompts; whole batches in `finished` are left out.
+
+        The gate is passed once a batch, with what a full one costs.
 
         Raises:
             RunFailure: the model cannot be read.
         """
-        if len(set(finished)) == len(prompts):
+        left = set(range(len(prompts))) - set(finished)
+        if not left:
             return
         from scoring.models.causal_lm import load_causal_lm
         from scoring.models.generation import Sampling, generate_batches
+        from scoring.models.out_of_memory import out_of_memory_names
 
         lm = load_causal_lm(self.location, dtype=self.dtype, device=self.device)
         sampling = Sampling(self.max_tokens, 1.0, 0.0, seed, self.settings.batch_tokens)
-        for batch in generate_batches(lm, prompts, sampling, finished=finished):
+        batches = generate_batches(lm, prompts, sampling, finished=finished)
+        while left:
+            gate(BATCH, self._most(max(self.settings.batch_tokens, lm.context_length)))
+            with out_of_memory_names("batch_tokens of the judge", doing="judging"):
+                batch = next(batches)
             for index, made in batch:
+                left.discard(index)
                 if made.text is None:
                     room = lm.context_length - self.max_tokens
                     problem = f"a prompt of {made.prompt_tokens} tokens; the context has room for {room}"
@@ -63,5 +76,10 @@ class LocalJudge:
                 else:
                     done = Completion(made.text, made.finish_reason, made.prompt_tokens, made.new_tokens)
                     yield Outcome(index, done, None)
-            if stop():
-                return
+
+    def _most(self, tokens: int) -> Spent:
+        """Return the dearest that so many tokens can be."""
+        prices = self.settings.prices
+        if prices is not None and prices.prompt > prices.completion:
+            return Spent(prompt_tokens=tokens)
+        return Spent(completion_tokens=tokens)

@@ -2,18 +2,19 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.spending import Ledger
 from scoring.bootstrap import SubsetWeights
 from scoring.clusters import SampleClusters
 from scoring.judge.bias import Measured, length_bias, position_bias
 from scoring.judge.judges import Judge
 from scoring.judge.rubric import METRICS, ORDERS, Metric, bundled_rubric
 from scoring.judge.scores import ENSEMBLE, Score
-from scoring.judge.spending import Spending
 from scoring.judge.verdict import DIMENSIONS, HIGHEST, LOWEST
 from scoring.resamples import Resamples, average, linear_resamples
 from scoring.statistics import interval
@@ -25,15 +26,13 @@ SCALES: Mapping[Metric, str] = {
 Row = dict[str, Any]
 
 
-def judge_report(
-    scores: Sequence[Score], judges: Sequence[Judge], spent: Sequence[Spending], *, resamples: int, seed: int
-) -> Row:
+def judge_report(scores: Sequence[Score], judges: Sequence[Judge], ledger: Ledger, *, resamples: int, seed: int) -> Row:
     """Return the report as plain data.
 
     Args:
         scores: all of them, those without a value too.
         judges: in order.
-        spent: what their answers took.
+        ledger: what their answers took.
         resamples: behind every interval.
         seed: of the resamples.
     """
@@ -48,7 +47,7 @@ def judge_report(
         "unscored": list(_unscored(scores)),
         "position_bias": list(summary.position_bias()),
         "length_bias": list(summary.length_bias()),
-        "spending": [one.row() for one in spent],
+        "spending": list(_spending(ledger)),
         "seed": seed,
     }
 
@@ -149,6 +148,13 @@ def _unscored(scores: Iterable[Score]) -> Iterator[Row]:
     counts = Counter((s.judge, s.metric, s.reason.partition(":")[0]) for s in scores if s.reason is not None)
     for (judge, metric, kind), count in sorted(counts.items()):
         yield {"judge": judge, "metric": metric, "reason": kind, "count": count}
+
+
+def _spending(ledger: Ledger) -> Iterator[Row]:
+    for judge, spent in ledger.spent.items():
+        prices = ledger.prices[judge]
+        by_kind = None if prices is None else prices.model_dump()
+        yield {"judge": judge, **asdict(spent), "prices": by_kind, "money": spent.money(prices)}
 
 
 def _scored(rows: Iterable[Score]) -> list[Score]:

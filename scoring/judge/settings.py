@@ -1,37 +1,11 @@
-"""Which models judge, and what they may cost: the sections of a judging configuration that are about one judge."""
+"""Which models judge: the sections of a judging configuration that are about one judge."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.endpoint import EndpointSettings
-
-
-class Prices(BaseModel):
-    """US dollars for a million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
-
-    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return what so many tokens cost."""
-        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
-
-
-class SpendLimit(BaseModel):
-    """Where asking stops. It counts all answers that the run directory keeps of the judges, unreadable ones too.
-
-    Requests that are under way when the limit is reached still come in, so the sum may exceed it by them.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    usd: float | None = Field(default=None, gt=0)
-    """By the judges' prices."""
-    tokens: int | None = Field(default=None, ge=1)
-    """Prompts and answers together, judges on this machine included."""
+from benchmark.spending import Prices
 
 
 class EndpointJudgeSettings(EndpointSettings):

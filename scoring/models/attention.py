@@ -65,4 +65,4 @@ def grouped_attention(
         mask = mask[:, :, None].expand(-1, -1, group, -1, -1).reshape(mask.shape[0], 1, group * S, T)
     folded = query.reshape(B, K, group * S, D)
     output = scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scaling)
-    return output.view(B, H, S, D).transpose(1, 2).contiguous(), None
+    return output.reshape(B, H, S, D).transpose(1, 2).contiguous(), None  # kernels of GPUs lay it out otherwise

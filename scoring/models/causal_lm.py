@@ -10,7 +10,8 @@ import torch
 from benchmark.errors import RunFailure
 from scoring.models.attention import use_grouped_attention
 from scoring.models.chat import ChatTokenizer
-from scoring.models.precision import DTYPES
+from scoring.models.precision import QUANTIZED, computing_dtype
+from scoring.models.quantization import quantized
 from scoring.models.resolver import ModelLocation
 
 
@@ -43,9 +44,12 @@ def load_chat(location: ModelLocation) -> ChatTokenizer:
 def load_causal_lm(location: ModelLocation, *, dtype: str, device: str, adapters: Sequence[Path] = ()) -> CausalLM:
     """Load a model and merge its LoRA adapters into it, in order.
 
+    Where the weights are quantised the last adapter is not merged: it was trained on quantised weights, and beside
+    them it does what it did in training, while quantising anew would round off a part of it.
+
     Args:
         location: where `locate_model` found it.
-        dtype: "bfloat16" or "float32".
+        dtype: format of the weights, "bfloat16" or "float32"; "8bit" or "4bit" compute in bfloat16.
         device: "cpu" or "cuda".
         adapters: folders of PEFT adapters; each is merged before the next is put on.
 
@@ -54,17 +58,22 @@ def load_causal_lm(location: ModelLocation, *, dtype: str, device: str, adapters
     """
     chat = load_chat(location)
     model = load_weights(location, dtype)
-    for adapter in adapters:
-        model = merge_adapter(model, adapter)
-    model.to(device)
+    if dtype in QUANTIZED:
+        model = _quantized_with(model, adapters, dtype, device)
+    else:
+        for adapter in adapters:
+            model = merge_adapter(model, adapter)
+        model.to(device)
     model.eval()
-    if device == "cpu":
-        use_grouped_attention(model)
+    use_grouped_attention(model)
     return CausalLM(model, chat, context_length(location), torch.device(device))
 
 
 def load_weights(location: ModelLocation, dtype: str) -> Any:  # noqa: ANN401 - a transformers model
-    """Load a model's weights without adapters, on the CPU; RunFailure when the checkpoint cannot be read."""
+    """Load a model's weights without adapters, on the CPU; RunFailure when the checkpoint cannot be read.
+
+    Weights that are to be quantised ("8bit", "4bit") are loaded in the format that they will compute in.
+    """
     from transformers import AutoModelForCausalLM
 
     # transformers' fast attention leaves out a soft cap on attention scores without a word
@@ -72,7 +81,7 @@ def load_weights(location: ModelLocation, dtype: str) -> Any:  # noqa: ANN401 - 
     try:
         return AutoModelForCausalLM.from_pretrained(
             location.folder,
-            dtype=DTYPES[dtype],
+            dtype=computing_dtype(dtype),
             use_safetensors=True,
             attn_implementation="eager" if capped else None,
         )
@@ -116,3 +125,27 @@ def merge_adapter(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a transfo
         return PeftModel.from_pretrained(model, adapter).merge_and_unload()
     except Exception as error:  # as above
         raise RunFailure(f"the adapter {adapter} cannot be read: {error}") from error
+
+
+def _quantized_with(model: Any, adapters: Sequence[Path], dtype: str, device: str) -> Any:  # noqa: ANN401
+    """Return a model quantised on a device, all adapters but the last merged before, the last computed beside it."""
+    for adapter in adapters[:-1]:
+        model = merge_adapter(model, adapter)
+    model = quantized(model, dtype, device)
+    return _beside(model, adapters[-1]) if adapters else model
+
+
+def _beside(model: Any, adapter: Path) -> Any:  # noqa: ANN401 - a transformers model
+    """Return the model with a LoRA adapter that is computed beside its weights, in the model's number format."""
+    from peft import PeftModel
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    try:
+        wrapped = PeftModel.from_pretrained(model, adapter)
+    except Exception as error:  # as above
+        raise RunFailure(f"the adapter {adapter} cannot be read: {error}") from error
+    for layer in wrapped.modules():
+        if isinstance(layer, BaseTunerLayer):
+            for name in layer.adapter_layer_names:
+                getattr(layer, name).to(model.dtype)
+    return wrapped.get_base_model()

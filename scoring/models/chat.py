@@ -74,6 +74,10 @@ class ChatTokenizer:
         """Return the text of generated tokens without special tokens."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
+    def spelled_out(self, ids: list[int]) -> str:
+        """Return the text of tokens with special tokens spelled out, as a server reads them from text."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
     @property
     def vocabulary_size(self) -> int:
         """Number of tokens, special ones included."""

@@ -40,7 +40,8 @@ class Sampler:
     repetition_penalty: float
     temperature: float
     """0 takes the likeliest token."""
-    generator: torch.Generator
+    generator: torch.Generator | Sequence[torch.Generator]
+    """Of all draws; or one for each row, so that what a row draws does not depend on the others."""
 
     def draw(self, logits_B_V: torch.Tensor, seen_B_V: torch.Tensor | None) -> torch.Tensor:
         """Return one token a row; the logits of tokens seen in prompt or answer are damped (Keskar et al. 2019)."""
@@ -53,17 +54,26 @@ class Sampler:
         return _draw_by_inversion((logits_B_V / self.temperature).softmax(dim=1), self.generator)
 
 
-def _draw_by_inversion(weights_B_V: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _draw_by_inversion(
+    weights_B_V: torch.Tensor, generator: torch.Generator | Sequence[torch.Generator]
+) -> torch.Tensor:
     """Return one place a row, drawn with its weight: one random number a row instead of one a word.
 
     torch.multinomial draws a number for every word of the vocabulary, on a CPU by one thread, which at 64 rows takes
     as long as half the model's step.
     """
     cumulated_B_V = weights_B_V.double().cumsum(dim=1)
-    shape = (weights_B_V.shape[0], 1)
-    uniform_B_1 = torch.rand(shape, generator=generator, dtype=torch.float64, device=weights_B_V.device)
+    uniform_B_1 = _uniform(weights_B_V.shape[0], generator, weights_B_V.device)
     places = torch.searchsorted(cumulated_B_V, uniform_B_1 * cumulated_B_V[:, -1:], right=True)[:, 0]
     return places.clamp(max=weights_B_V.shape[1] - 1)
+
+
+def _uniform(rows: int, generator: torch.Generator | Sequence[torch.Generator], device: torch.device) -> torch.Tensor:
+    """Return a number of [0, 1) for each row, shape (rows, 1)."""
+    if isinstance(generator, torch.Generator):
+        return torch.rand((rows, 1), generator=generator, dtype=torch.float64, device=device)
+    drawn = [torch.rand((1,), generator=one, dtype=torch.float64) for one in generator]
+    return torch.stack(drawn).to(device)
 
 
 def decode(

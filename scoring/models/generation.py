@@ -1,6 +1,6 @@
-"""Generation with transformers: prompts that begin alike share their beginning, one batch a unit of work."""
+"""Generation in batches, each a unit of work, and how transformers answers one: common beginnings are read once."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,7 @@ import torch
 from benchmark.prompts import Prompt
 from benchmark.seeds import derive_seed
 from scoring.models.causal_lm import CausalLM
+from scoring.models.chat import ChatTokenizer
 from scoring.models.decoding import Drawn, Sampler, decode
 
 FinishReason = Literal["stop", "length", "prompt_too_long"]
@@ -37,17 +38,53 @@ class Generation:
     new_tokens: int
 
 
+@dataclass(frozen=True)
+class Request:
+    """A prompt as an engine gets it."""
+
+    index: int
+    """Place of the prompt among those given."""
+    ids: Sequence[int]
+    stop: str
+    """The string that ends the answer; empty for none."""
+
+
+Batch = list[tuple[int, Generation]]
+Answerer = Callable[[Sequence[Request]], Iterable[Batch]]
+"""Answers the prompts of one batch; yields what came, at once or in parts."""
+
+
 def generate_batches(
     lm: CausalLM, prompts: Sequence[Prompt], sampling: Sampling, *, finished: Collection[int] = ()
-) -> Iterator[list[tuple[int, Generation]]]:
-    """Yield finished batches of (index of the prompt, its generation).
+) -> Iterator[Batch]:
+    """Yield finished batches of (index of the prompt, its generation), as `answer_in_batches` does.
+
+    The seed of a batch is made of all its prompts, so an interrupted batch is run again whole.
+    """
+
+    def answer(requests: Sequence[Request]) -> Iterator[Batch]:
+        yield _generate(lm, requests, sampling)
+
+    return answer_in_batches(lm.chat, lm.context_length, prompts, sampling, answer, finished=finished)
+
+
+def answer_in_batches(
+    chat: ChatTokenizer,
+    context_length: int,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    answer: Answerer,
+    *,
+    finished: Collection[int] = (),
+) -> Iterator[Batch]:
+    """Split prompts into batches and yield what `answer` makes of each.
 
     Batches depend on the prompts and the sampling alone; those whose prompts are all in `finished` are passed
-    over, so an interrupted batch is run again whole. Prompts that with `max_new_tokens` would not fit into the
-    model's context come first, as generations with no text and the reason "prompt_too_long".
+    over. Prompts that with `max_new_tokens` would not fit into the model's context come first, as generations with no
+    text and the reason "prompt_too_long".
     """
-    encoded = [lm.chat.encode_prompt(prompt) for prompt in prompts]
-    room = lm.context_length - sampling.max_new_tokens
+    encoded = [chat.encode_prompt(prompt) for prompt in prompts]
+    room = context_length - sampling.max_new_tokens
     too_long = [index for index, ids in enumerate(encoded) if len(ids) > room]
     if not set(too_long) <= set(finished):
         yield [(i, Generation(None, "prompt_too_long", len(encoded[i]), 0)) for i in too_long]
@@ -55,7 +92,7 @@ def generate_batches(
     for batch in prompt_batches(fitting, sampling.batch_tokens, sampling.max_new_tokens):
         if set(batch) <= set(finished):
             continue
-        yield _generate(lm, {i: encoded[i] for i in batch}, {i: prompts[i].stop for i in batch}, sampling)
+        yield from answer([Request(i, encoded[i], prompts[i].stop) for i in batch])
 
 
 def prompt_batches(prompts: Mapping[int, Sequence[int]], batch_tokens: int, extra: int) -> Iterator[list[int]]:
@@ -74,35 +111,33 @@ def prompt_batches(prompts: Mapping[int, Sequence[int]], batch_tokens: int, extr
         yield batch
 
 
-def _generate(
-    lm: CausalLM, prompts: Mapping[int, Sequence[int]], stops: Mapping[int, str], sampling: Sampling
-) -> list[tuple[int, Generation]]:
+def _generate(lm: CausalLM, requests: Sequence[Request], sampling: Sampling) -> Batch:
     generator = torch.Generator(device=lm.device)
-    generator.manual_seed(derive_seed(sampling.seed, *map(str, prompts)))
+    generator.manual_seed(derive_seed(sampling.seed, *(str(request.index) for request in requests)))
     sampler = Sampler(sampling.repetition_penalty, sampling.temperature, generator)
-    answers = decode(lm, list(prompts.values()), list(stops.values()), sampler, sampling.max_new_tokens)
+    prompts, stops = [request.ids for request in requests], [request.stop for request in requests]
+    answers = decode(lm, prompts, stops, sampler, sampling.max_new_tokens)
     return [
-        (index, _generation(lm, drawn, stops[index], len(prompts[index])))
-        for index, drawn in zip(prompts, answers, strict=True)
+        (request.index, generation_of(lm.chat, request, drawn))
+        for request, drawn in zip(requests, answers, strict=True)
     ]
 
 
-def _generation(lm: CausalLM, drawn: Drawn, stop: str, prompt_tokens: int) -> Generation:
-    text = answer_text(lm, drawn, stop)
-    return Generation(text, drawn.finish_reason, prompt_tokens, len(drawn.ids))
+def generation_of(chat: ChatTokenizer, request: Request, drawn: Drawn) -> Generation:
+    """Return the answer that was drawn to a request."""
+    text = answer_text(chat, drawn, request.stop)
+    return Generation(text, drawn.finish_reason, len(request.ids), len(drawn.ids))
 
 
-def answer_text(lm: CausalLM, drawn: Drawn, stop: str) -> str:
+def answer_text(chat: ChatTokenizer, drawn: Drawn, stop: str) -> str:
     """Return the text of what a row drew, up to its stop string, without white space around it."""
-    text = lm.chat.decode(drawn.ids)
+    text = chat.decode(drawn.ids)
     if drawn.closed:
-        text = text[: text.index(stop)]
-    elif drawn.finish_reason == "length":
-        text = _without_begun_stop(text, stop)
-    return text.strip()
+        return text[: text.index(stop)].strip()
+    return unfinished_text(text, stop) if drawn.finish_reason == "length" else text.strip()
 
 
-def _without_begun_stop(text: str, stop: str) -> str:
-    """Return the text without a stop string at its end that the length limit cut off half way."""
+def unfinished_text(text: str, stop: str) -> str:
+    """Return the text of an answer cut by the length limit, without a stop string that is begun at its end."""
     begun = next((size for size in range(len(stop) - 1, 1, -1) if text.endswith(stop[:size])), 0)
-    return text[: len(text) - begun]
+    return text[: len(text) - begun].strip()

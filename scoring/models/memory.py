@@ -21,6 +21,8 @@ def release_memory() -> None:
 
 def reset_peak_memory() -> None:
     """Begin a new measurement of peak memory where the system can (Linux); elsewhere peaks are the process's."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -36,3 +38,8 @@ def peak_memory_bytes() -> int:
     except (OSError, StopIteration):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_peak_bytes(device: str) -> int:
+    """Return the most memory of a device held since the last reset, in bytes: what torch had on it, or resident."""
+    return torch.cuda.max_memory_allocated() if device == "cuda" else peak_memory_bytes()

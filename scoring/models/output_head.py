@@ -1,7 +1,8 @@
 """Log-probabilities of chosen tokens from hidden states, without a whole tokens x vocabulary array.
 
-The output layer runs on a few positions at a time, and float32 is made for fewer still, so that the log-sum-exp
-works on what lies in the processor's cache.
+The output layer runs on a few positions at a time, and on a CPU float32 is made for fewer still, so that the
+log-sum-exp works on what lies in the processor's cache. A GPU would spend its time launching such small pieces; there
+only memory bounds them.
 """
 
 from typing import Any
@@ -12,6 +13,9 @@ HEAD_CHUNK = 64
 """Positions that the output layer sees at a time."""
 FLOAT_CHUNK = 16
 """Positions reduced in float32 at a time."""
+GPU_LOGITS = 2**26
+"""Logits of a piece on a GPU: with the 14 bytes that each takes in bfloat16, in float32 and while it is summed, 0.9 GB.
+For a vocabulary of 151,936 that is 441 positions; chosen by this reckoning, not measured."""
 PROBE_TOKENS = 4
 
 
@@ -29,6 +33,9 @@ class OutputHead:
         self.body = model.get_decoder()
         self.layer = model.get_output_embeddings()
         self.in_chunks = self._parts_agree()
+        self.chunks = (HEAD_CHUNK, FLOAT_CHUNK)
+        if self.in_chunks and self.layer.weight.device.type != "cpu":
+            self.chunks = gpu_chunks(self.layer.weight.shape[0])
 
     def log_probs(
         self,
@@ -37,13 +44,18 @@ class OutputHead:
         chosen_B_T: torch.Tensor,
         **past: Any,  # noqa: ANN401 - passed through to the model
     ) -> torch.Tensor:
-        """Return log p of the targets at the chosen places, nats, float32, row by row in one dimension."""
-        targets = targets_B_T[chosen_B_T]
+        """Return log p of the targets at the chosen places, nats, float32, row by row in one dimension.
+
+        `chosen_B_T` may lie on the CPU, so that a GPU need not be waited for to know how many there are.
+        """
+        places = chosen_B_T.flatten().nonzero()[:, 0].to(inputs_B_T.device)
+        targets = targets_B_T.flatten()[places]
+        head_chunk, float_chunk = self.chunks
         if self.in_chunks:
-            hidden = self.body(inputs_B_T, **past)[0][chosen_B_T]
-            pieces = zip(torch.split(hidden, HEAD_CHUNK), torch.split(targets, HEAD_CHUNK), strict=True)
-            return torch.cat([token_log_probs(self.layer(states), ids) for states, ids in pieces])
-        return token_log_probs(self.model(inputs_B_T, **past).logits[chosen_B_T], targets)
+            hidden = self.body(inputs_B_T, **past)[0].flatten(0, 1)[places]
+            pieces = zip(torch.split(hidden, head_chunk), torch.split(targets, head_chunk), strict=True)
+            return torch.cat([token_log_probs(self.layer(states), ids, float_chunk) for states, ids in pieces])
+        return token_log_probs(self.model(inputs_B_T, **past).logits.flatten(0, 1)[places], targets, float_chunk)
 
     def next_logits(self, inputs_1_T: torch.Tensor, **past: Any) -> torch.Tensor:  # noqa: ANN401 - as above
         """Return the logits behind the last of one row's tokens, shape (vocabulary,), float32.
@@ -67,9 +79,15 @@ class OutputHead:
         return whole.shape == parts.shape and torch.equal(whole, parts)
 
 
-def token_log_probs(logits_T_V: torch.Tensor, ids_T: torch.Tensor) -> torch.Tensor:
-    """Return log p of each token in nats, float32."""
-    pieces = zip(torch.split(logits_T_V, FLOAT_CHUNK), torch.split(ids_T, FLOAT_CHUNK), strict=True)
+def gpu_chunks(vocabulary: int) -> tuple[int, int]:
+    """Return the positions that the output layer sees at a time on a GPU, and those reduced in float32: the same."""
+    positions = max(HEAD_CHUNK, GPU_LOGITS // vocabulary)
+    return positions, positions
+
+
+def token_log_probs(logits_T_V: torch.Tensor, ids_T: torch.Tensor, chunk: int = FLOAT_CHUNK) -> torch.Tensor:
+    """Return log p of each token in nats, float32, made for `chunk` positions at a time."""
+    pieces = zip(torch.split(logits_T_V, chunk), torch.split(ids_T, chunk), strict=True)
     return torch.cat([_reduce(logits.float(), ids) for logits, ids in pieces])
 
 

@@ -9,12 +9,20 @@ import torch
 from benchmark.run_store import read_json, write_json
 from scoring.models.cache import cache_folder
 
-SIZE = 1024
+SIZES = {"cpu": 1024, "cuda": 8192}
+"""Rows and columns of the measured product; on a GPU a small one would measure its launch."""
 REPEATS = 8
 WORTHWHILE = 1.5
 """bfloat16 is chosen where its matrix product is this many times as fast as float32's."""
 
 DTYPES: dict[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+QUANTIZED = ("8bit", "4bit")
+"""Formats of weights alone: their layers compute in bfloat16, and so does the rest of such a model."""
+
+
+def computing_dtype(weights: str) -> torch.dtype:
+    """Return the format in which a model computes whose weights are "bfloat16", "float32", "8bit" or "4bit"."""
+    return torch.bfloat16 if weights in QUANTIZED else DTYPES[weights]
 
 
 def default_device() -> str:
@@ -23,17 +31,24 @@ def default_device() -> str:
 
 
 def matrix_rate(dtype: torch.dtype, device: str) -> float:
-    """Return the rate of a 1024 x 1024 matrix product in operations a second (best of eight)."""
-    left = torch.randn(SIZE, SIZE, device=device).to(dtype)
-    right = torch.randn(SIZE, SIZE, device=device).to(dtype)
+    """Return the rate of a square matrix product (`SIZES`) in operations a second, best of eight."""
+    size = SIZES[device]
+    left = torch.randn(size, size, device=device).to(dtype)
+    right = torch.randn(size, size, device=device).to(dtype)
     best = float("inf")
     for _ in range(REPEATS + 1):
+        synchronize(device)
         start = time.perf_counter()
         left @ right
-        if device == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
         best = min(best, time.perf_counter() - start)
-    return 2 * SIZE**3 / best
+    return 2 * size**3 / best
+
+
+def synchronize(device: str) -> None:
+    """Wait for all work of a CUDA device; a CPU's is done when its call returns."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def measured_rates(device: str) -> dict[str, float]:
@@ -58,7 +73,8 @@ def choose_dtype(setting: str, device: str) -> str:
 
 
 def _machine_name(device: str) -> str:
-    return f"{device_name(device)} / {torch.get_num_threads()} threads / torch {torch.__version__}"
+    size = f" / size {SIZES[device]}" if device == "cuda" else ""
+    return f"{device_name(device)} / {torch.get_num_threads()} threads / torch {torch.__version__}{size}"
 
 
 def device_name(device: str) -> str:

@@ -5,6 +5,7 @@ rows' new keys and values while it attends, and keeps nothing. Sliding windows n
 the model's own mask hides those out of reach.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ class SharedPrefix:
                 "where the estimator's model changes how it encodes positions, so a prefix cannot be shared; take "
                 "another estimator, or leave out samples as long as this"
             )
-        return Cache(layers=[_shared_layer(keys, values, rows) for keys, values in self.layers])
+        return Cache(layers=[_shared_layer_class()(keys, values, rows) for keys, values in self.layers])
 
 
 def encode_prefix(body: Any, ids: Sequence[int], device: torch.device) -> SharedPrefix:  # noqa: ANN401
@@ -81,13 +82,15 @@ def _cannot_share(body: Any) -> RunFailure:  # noqa: ANN401
     return RunFailure(f"{kind} does not keep the keys of all tokens, so it cannot serve as an estimator")
 
 
-def _shared_layer(keys: torch.Tensor, values: torch.Tensor, rows: int) -> Any:  # noqa: ANN401
+@functools.cache
+def _shared_layer_class() -> Any:  # noqa: ANN401 - a class of transformers'
+    """Return the class of the layers; made anew for every layer of every batch it would keep a GPU waiting."""
     from transformers.cache_utils import DynamicLayer
 
     class SharedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
         """A cache layer that shows the prefix to every row and stores nothing new."""
 
-        def __init__(self) -> None:
+        def __init__(self, keys: torch.Tensor, values: torch.Tensor, rows: int) -> None:
             super().__init__()
             self.keys, self.values = (tensor.expand(rows, -1, -1, -1) for tensor in (keys, values))
             self.dtype, self.device = keys.dtype, keys.device
@@ -101,4 +104,4 @@ def _shared_layer(keys: torch.Tensor, values: torch.Tensor, rows: int) -> Any:  
         def get_seq_length(self) -> int:
             return int(self.keys.shape[2])
 
-    return SharedLayer()
+    return SharedLayer
