@@ -1,6 +1,7 @@
 """Threads that ask one list of prompts, each until it has an answer or no attempt left.
 
-They are daemons: an interrupted program does not wait for requests under way.
+They are daemons: an interrupted program does not wait for requests under way. A thread begins its next prompt when the
+outcome of the last has been dealt with, so that a program that ends at any moment loses no more answers than threads.
 """
 
 import queue
@@ -42,7 +43,8 @@ class PromptThreads:
     ) -> None:
         """`sleep` takes seconds; None waits in a way that ends when the run stops. `seed` jitters the pauses."""
         self._attempt, self._attempts, self._seed = attempt, attempts, seed
-        self._running = min(parallel, prompts)
+        self._threads = min(parallel, prompts)
+        self._turns = threading.Semaphore(self._threads)
         self._stop = threading.Event()
         self._sleep = sleep or self._stop.wait
         self._done: queue.SimpleQueue[Finished | Exception | None] = queue.SimpleQueue()
@@ -52,22 +54,26 @@ class PromptThreads:
 
     def items(self) -> Generator[Finished | Exception, None, None]:
         """Start the threads and yield what they finish until all have ended."""
-        for _ in range(self._running):
+        for _ in range(self._threads):
             threading.Thread(target=self._work, daemon=True).start()
-        while self._running:
+        running = self._threads
+        while running:
             item = self._done.get()
             if item is None:
-                self._running -= 1
+                running -= 1
             else:
                 yield item
+                self._turns.release()
 
     def stop(self) -> None:
         """Let the threads end after the requests under way; no prompt is asked again."""
         self._stop.set()
+        for _ in range(self._threads):
+            self._turns.release()
 
     def _work(self) -> None:
         try:
-            while not self._stop.is_set():
+            while self._turns.acquire() and not self._stop.is_set():
                 finished = self._ask(self._pending.get_nowait())
                 if finished is not None:
                     self._done.put(finished)

@@ -19,7 +19,7 @@ from rpm_methods.processes import Sharding
 DistributedType = Literal["NO", "MULTI_CPU", "MULTI_GPU", "FSDP", "DEEPSPEED"]
 TYPES: tuple[DistributedType, ...] = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP", "DEEPSPEED")
 ZERO: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
-INSTALL_DEEPSPEED = "pip install deepspeed, or take a configuration of another distributed_type"
+INSTALL_DEEPSPEED = 'pip install "rpm-methods[deepspeed]", or take a configuration of another distributed_type'
 UNSUPPORTED = ("parallelism_config", "megatron_lm_config", "mpirun_config", "fp8_config", "dynamo_config")
 """Sections of accelerate's that would train otherwise than the recipe says, or that were never tried."""
 FSDP_NEEDS = (
@@ -197,7 +197,7 @@ def _deepspeed_faults(section: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _unreadable(path: Path) -> list[Mistake]:
     """Return what accelerate itself finds wrong: keys that it does not know."""
-    from accelerate.commands.config import config_args  # type: ignore[import-untyped, unused-ignore]  # it has no types
+    from accelerate.commands.config import config_args
 
     try:
         config_args.load_config_from_file(str(path))

@@ -131,7 +131,8 @@ class Planner:
         backend = recipe.generation.identity(recipe.method)
         parts += [] if backend is None else [backend]
         key = self._scoring.key("responses", parts, recipe.seed)
-        return Stage(f"responses/{self.name(recipe)}", key, run, needs=(policy.name,))
+        gpus = recipe.generation.vllm.tensor_parallel if recipe.generation.backend == "vllm" else 1
+        return Stage(f"responses/{self.name(recipe)}", key, run, needs=(policy.name,), gpus=gpus)
 
 
 def _sampling(recipe: MethodRecipe) -> Sampling:

@@ -62,15 +62,15 @@ def open_ray(
     """
     check_execution(Execution("ray", address))
     with _token(store.folder.resolve()) as token, _connected(address, compute):
-        ticket = Ticket(store.folder.resolve(), token, Path.cwd(), package_versions(), compute.threads)
+        ticket = Ticket(store.folder.resolve(), token, Path.cwd(), package_versions(compute), compute)
         from recipes.ray_hosts import fit_hosts
         from recipes.ray_workers import RayWorkers, progress_to, start_mailbox
 
-        hosts = fit_hosts(ticket, compute)
+        hosts = fit_hosts(ticket)
         if len({host.device for host in hosts}) > 1:
             observer.note("the hosts' processors differ, so that last digits of scores may depend on who does what")
         mailbox = start_mailbox()
-        yield RayExecutor(progress_to(mailbox), hosts, RayWorkers(ticket, compute, mailbox, progress))
+        yield RayExecutor(progress_to(mailbox), hosts, RayWorkers(ticket, mailbox, progress))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.errors import Mistake, RunFailure, UserMistakes
 from benchmark.run_lock import LOCK, only_worker_at
-from recipes.environment import package_versions
+from recipes.environment import Compute, package_versions
 from recipes.scheduler import Unit
 from recipes.stage import ShardRecord, StageRecord
 from scoring.models.precision import device_name
@@ -30,7 +30,7 @@ class Ticket:
     """Where the command was given: what recipes name is relative to it."""
     versions: dict[str, str | None]
     """Of the packages that results depend on."""
-    threads: int
+    compute: Compute
 
     def take(self) -> None:
         """Make this process like the driver's.
@@ -48,11 +48,15 @@ class Ticket:
         if found != self.token:
             raise RunFailure(f"{_here()} has another {self.folder} than the driver; all hosts must share one")
         _see_the_lock_of_the_run(self.folder)
-        if differing := [name for name, found in package_versions().items() if found != self.versions.get(name)]:
-            told = ", ".join(f"{name} {package_versions()[name]} (not {self.versions.get(name)})" for name in differing)
-            raise RunFailure(f"{_here()} has {told}; install the driver's versions there, or scores would differ")
+        versions = package_versions(self.compute)
+        if other := [
+            f"{name} {found} (not {self.versions[name]})"
+            for name, found in versions.items()
+            if found != self.versions[name]
+        ]:
+            raise RunFailure(f"{_here()} has {', '.join(other)}; install the driver's versions, or scores would differ")
         os.chdir(self.cwd)
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.compute.threads)
 
 
 def _here() -> str:
@@ -89,8 +93,9 @@ class Host:
     device: str
 
 
-def look_at_host(ticket: Ticket, device: str) -> Host | Refusal:
-    """Return this host with its device of a kind, or why it cannot be used."""
+def look_at_host(ticket: Ticket) -> Host | Refusal:
+    """Return this host with its device, or why it cannot be used."""
+    device = ticket.compute.device
     try:
         ticket.take()
         return Host(socket.gethostname(), device_name(device) if _is_seen(device) else device)

@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from benchmark.errors import RunFailure
 from benchmark.progress import Advance, Progress
-from recipes.environment import Compute
+from recipes.ray_hosts import require_room
 from recipes.ray_mailbox import Advanced, Begun, Closed, Mailbox, Opened, Report, ReportingProgress
 from recipes.ray_worker import Refusal, Ticket, do_unit
 from recipes.scheduler import Began, Event, Failed, Finished, Lost, Unit
@@ -66,26 +66,30 @@ class _Task:
 class RayWorkers:
     """The cluster's workers, as the scheduler sees them."""
 
-    def __init__(self, ticket: Ticket, compute: Compute, mailbox: Any, progress: Progress) -> None:  # noqa: ANN401
+    def __init__(self, ticket: Ticket, mailbox: Any, progress: Progress) -> None:  # noqa: ANN401
         """Take what workers need, and what shows the progress of their work."""
         self._ticket, self._mailbox, self._progress = ticket, mailbox, progress
-        gpus = 1 if compute.device == "cuda" else 0
-        self._with_model = ray.remote(
-            num_cpus=compute.threads,
-            num_gpus=gpus,
-            max_calls=gpus,  # a process that used a GPU holds memory of it until it ends
-            max_retries=0,
-        )(_begin_and_do)
-        self._on_arrays = ray.remote(num_cpus=1, max_retries=0)(_begin_and_do)
+        self._do = ray.remote(max_retries=0)(_begin_and_do)
+        self._do_on_gpu = ray.remote(max_retries=0, max_calls=1)(_begin_and_do)
+        """In a process that ends with the unit, as what it holds of a GPU's memory does."""
         self._tasks: dict[str, _Task] = {}
         """By Ray's name of the task."""
         self._asked: Any = None
         """Ray's reference to the mail that was asked for and has not come."""
 
     def start(self, unit: Unit) -> None:
-        """Queue the unit: Ray starts it where the cores and the GPU that it takes are free."""
-        do = self._with_model if unit.stage.uses_model else self._on_arrays
-        reference = do.options(name=unit.label).remote(unit, self._ticket, self._mailbox)
+        """Queue the unit: Ray starts it where the cores and GPUs that it takes are free.
+
+        Raises:
+            RunFailure: no host has so many.
+        """
+        stage, compute = unit.stage, self._ticket.compute
+        cores = compute.threads if stage.uses_model else 1
+        gpus = stage.gpus if stage.uses_model and compute.device == "cuda" else 0
+        require_room(cores, gpus)
+        do = self._do_on_gpu if gpus else self._do
+        placed = do.options(name=unit.label, num_cpus=cores, num_gpus=gpus)
+        reference = placed.remote(unit, self._ticket, self._mailbox)
         self._tasks[reference.task_id().hex()] = _Task(unit, reference)
 
     def happened(self) -> list[Event]:

@@ -44,6 +44,8 @@ class Stage:
     """Names of the stages whose folders it reads; they stand before it in the plan."""
     uses_model: bool = True
     """False for work on files and arrays alone, for which one core will do."""
+    gpus: int = 1
+    """Where models are on GPUs: over how many one is spread."""
     trains: bool = False
     """Whether it trains a model, which several devices can do together."""
     shards: Callable[[], Mapping[str, Shard]] | None = None

@@ -32,7 +32,7 @@ def join(device: str) -> None:
     Args:
         device: "cpu", or "cuda", of which each process takes its own.
     """
-    from accelerate import PartialState  # type: ignore[import-untyped, unused-ignore]  # it has no types
+    from accelerate import PartialState
 
     if device == "cpu":
         os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # else it says cpu:0, to which torch loads no checkpoint
@@ -116,7 +116,7 @@ def whole(parameter: Any) -> torch.Tensor:  # noqa: ANN401 - a parameter, also o
         full: torch.Tensor = parameter.full_tensor().detach().cpu()
         return full
     if hasattr(parameter, "ds_id"):  # of DeepSpeed's stage 3
-        import deepspeed  # type: ignore[import-not-found, unused-ignore]  # installed by who uses it
+        import deepspeed  # an extra
 
         with deepspeed.zero.GatheredParameters([parameter]):
             put_together: torch.Tensor = parameter.detach().cpu().clone()

@@ -165,8 +165,7 @@ def _make_trainer(
         args=args, train_dataset=dataset, reward_funcs=[source.total], rollout_func=source, **arguments
     )
     if trainer.use_vllm:
-        hand_over_exactly(trainer)
-        preflight.notes.append(f"rollouts are drawn by vLLM ({trainer.vllm_mode})")
+        preflight.notes.append(hand_over_exactly(trainer))
     prompts = trainer.args.generation_batch_size // trainer.num_generations
     if prompts > len(source.rows):
         problem = f"a step answers {prompts} prompts, and there are {len(source.rows)} training samples"

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmark.seeds import derive_seed
 from rpm_methods.merged_adapter import merged
+from rpm_methods.processes import weights_in_parts
 from scoring.models.backends_vllm import read_drawn
 from scoring.models.chat import ChatTokenizer
 from scoring.models.generation import answer_text
@@ -50,13 +51,17 @@ def draw_by_vllm(
     return [_rollout(chat, ids, stop) for ids in drawn], [[token[0] for token in row] for row in log_probs]
 
 
-def hand_over_exactly(trainer: Any) -> None:  # noqa: ANN401 - TRL's GRPOTrainer
-    """Let the weights be the very tensors that they were after each handing over to vLLM.
+def hand_over_exactly(trainer: Any) -> str:  # noqa: ANN401 - TRL's GRPOTrainer
+    """Let the weights be the very tensors that they were after each handing over to vLLM; say how rollouts are drawn.
 
-    TRL adds the adapter to the weights and subtracts it again, which leaves rounding in them, more at each step.
+    TRL adds the adapter to the weights and subtracts it again, which leaves rounding in them, more at each step. Where
+    each process holds a part of the weights that is all there is.
     """
-    engine = trainer.vllm_generation
+    engine, drawn = trainer.vllm_generation, f"rollouts are drawn by vLLM ({trainer.vllm_mode})"
+    if weights_in_parts():
+        return f"{drawn}; handing over weights that are held in parts leaves rounding in them at each step"
     engine.sync_weights = partial(_hand_over, engine.sync_weights, trainer)
+    return drawn
 
 
 def _hand_over(sync: Any, trainer: Any) -> None:  # noqa: ANN401 - as above

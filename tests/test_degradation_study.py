@@ -334,7 +334,7 @@ def test_a_subset_with_too_few_samples_is_said_and_takes_no_part_in_the_average(
     assert note in (tmp_path / "out" / "degradations.md").read_text(encoding="utf-8")
     assert "note: EMI is left out: it needs 3 training samples, and there are 2" in told
     assert [m["name"] for m in found["measures"]] == ["plain"]
-    assert "## On average over the subsets" in finished.summary
+    assert "## Slopes side by side" in finished.summary
 
 
 # Mistakes

@@ -111,4 +111,4 @@ def test_more_cores_than_any_host_has_are_a_failed_run_that_names_the_hosts(
     code, _, errors = call(*spread(place, tmp_path / "out", address, "--set", "compute.threads=2"))
     assert code == 1
     assert errors.startswith("The run failed: no host of the cluster has 2 cores (")
-    assert errors.endswith(": 1 cores); set compute.threads or compute.device\n")
+    assert errors.endswith(": 1 cores, 0 GPUs); set compute.threads or compute.device\n")

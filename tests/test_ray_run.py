@@ -63,7 +63,7 @@ def stages(out: Path) -> dict[str, dict[str, Any]]:
 def test_a_spread_run_gives_the_bytes_of_the_local_one_and_true_records(place: Place, tmp_path: Path) -> None:
     lines = place.finish(tmp_path / "out", "--executor", "ray")
     assert outcome(tmp_path / "out") == outcome(place.straight)
-    assert len(outcome(place.straight)) > 20
+    assert len(outcome(place.straight)) >= 20
     here, spread = stages(place.straight), stages(tmp_path / "out")
     assert list(here) == list(spread)
     for name, record in spread.items():

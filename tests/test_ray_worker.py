@@ -11,7 +11,7 @@ import torch
 from benchmark import RunFailure, UserMistakes
 from benchmark.errors import Mistake
 from benchmark.run_store import RunStore
-from recipes.environment import package_versions
+from recipes.environment import Compute, package_versions
 from recipes.ray_mailbox import Advanced, Closed, Opened, Report, ReportingProgress
 from recipes.ray_worker import TOKEN, Host, Refusal, Ticket, do_unit, look_at_host
 from recipes.scheduler import Unit
@@ -25,17 +25,19 @@ def ticket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticket]:
     store = RunStore(tmp_path / "out")
     with store.held():
         (store.folder / TOKEN).write_text("word")
-        yield Ticket(store.folder, "word", tmp_path, package_versions(), torch.get_num_threads())
+        yield Ticket(
+            store.folder, "word", tmp_path, package_versions(), Compute("cpu", "float32", torch.get_num_threads())
+        )
 
 
 def refused(ticket: Ticket) -> str:
-    answer = look_at_host(ticket, "cpu")
+    answer = look_at_host(ticket)
     assert isinstance(answer, Refusal)
     return answer.text
 
 
 def test_a_host_that_shares_the_run_and_has_the_packages_is_fit(ticket: Ticket) -> None:
-    answer = look_at_host(ticket, "cpu")
+    answer = look_at_host(ticket)
     assert isinstance(answer, Host)
     assert answer.device
 
@@ -77,8 +79,9 @@ def unit(ticket: Ticket, work: Exception | StageReport) -> Unit:
 def test_a_unit_is_done_in_the_folder_and_with_the_threads_of_the_driver(ticket: Ticket, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     (tmp_path / "cwd").mkdir()
+    given = replace(ticket, cwd=tmp_path / "cwd", compute=Compute("cpu", "float32", before + 1))
     try:
-        done = do_unit(unit(ticket, StageReport(tokens=3)), replace(ticket, cwd=tmp_path / "cwd", threads=before + 1))
+        done = do_unit(unit(ticket, StageReport(tokens=3)), given)
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)

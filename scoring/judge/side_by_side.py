@@ -1,6 +1,7 @@
 """Several sources of items read at once, each in a thread of its own, by one reader in the calling thread.
 
-The threads are daemons: an interrupted program does not wait for them.
+The threads are daemons: an interrupted program does not wait for them. A source goes on when the reader has dealt with
+its last item, as if it were read alone.
 """
 
 import queue
@@ -20,12 +21,16 @@ def side_by_side(
     A closed generator drops what still comes; to end sources early is their maker's affair.
     """
     items: queue.SimpleQueue[tuple[str, ItemT | Exception | None]] = queue.SimpleQueue()
+    turns = {name: threading.Semaphore(0) for name in sources}
+    closed = threading.Event()
 
     def read(name: str) -> None:
         try:
             with closing(sources[name]()) as source:
                 for item in source:
                     items.put((name, item))
+                    if not closed.is_set():
+                        turns[name].acquire()
         except Exception as error:  # handed to the reader
             items.put((name, error))
         finally:
@@ -34,9 +39,15 @@ def side_by_side(
     for name in sources:
         threading.Thread(target=read, args=(name,), daemon=True).start()
     running = len(sources)
-    while running:
-        name, item = items.get()
-        if item is None:
-            running -= 1
-        else:
-            yield name, item
+    try:
+        while running:
+            name, item = items.get()
+            if item is None:
+                running -= 1
+            else:
+                yield name, item
+                turns[name].release()
+    finally:
+        closed.set()
+        for turn in turns.values():
+            turn.release()
