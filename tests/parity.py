@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from scoring.models.causal_lm import CausalLM
+from scoring.models.generation import Batch, Generation
 
 TIE = 0.05
 """Nats: two tokens whose log-probabilities are no further apart are as good as each other to rounding."""
@@ -67,3 +68,8 @@ def damped(logits_T_V: torch.Tensor, prompt: Sequence[int], tokens: Sequence[int
         seen_T_V[place, torch.tensor([*prompt, *tokens[:place]])] = True
     lower_T_V = torch.where(logits_T_V > 0, logits_T_V / penalty, logits_T_V * penalty)
     return torch.where(seen_T_V, lower_T_V, logits_T_V).log_softmax(dim=1)
+
+
+def by_index(batches: Sequence[Batch]) -> dict[int, Generation]:
+    """Return the answers of all batches."""
+    return {index: answer for batch in batches for index, answer in batch}

@@ -104,7 +104,7 @@ def test_a_file_that_holds_no_configuration_is_said_to(tmp_path: Path, content: 
         (TWO | {"num_proceses": 2}, "unknown keys (['num_proceses'])"),
         (GPUS, "num_processes: is 2, each of which needs a GPU, and there are 0"),
         (GPUS | {"use_cpu": True}, "use_cpu: is true, and MULTI_GPU trains on GPUs"),
-        (ZERO3, "distributed_type: DeepSpeed is not installed; pip install deepspeed"),
+        (ZERO3, 'distributed_type: DeepSpeed is not installed; pip install "rpm-methods[deepspeed]"'),
     ],
 )
 def test_what_cannot_be_launched_is_said_with_its_key(tmp_path: Path, content: dict[str, Any], said: str) -> None:

@@ -22,7 +22,6 @@ from test_vllm_parity import vllm_serve
 
 from benchmark import Benchmark, load_benchmark
 from benchmark.construction.report import STEPS
-from scoring.models.precision import choose_dtype
 from scoring.models.resolver import locate_model
 
 pytestmark = [
@@ -58,7 +57,7 @@ def _total(page: str, name: str) -> int:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     model, log = locate_model("smollm2-135m").folder, tmp_path_factory.mktemp("server") / "server.log"
-    with vllm_serve(model, choose_dtype("auto", "cpu"), log) as url:
+    with vllm_serve(model, log) as url:
         yield Server(url)
 
 
