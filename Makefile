@@ -22,7 +22,7 @@ test-all: $(READY) lint
 # Where vLLM's environment cannot be made the tests that need it are left out, and that is said where nobody misses it.
 test-vllm:
 	@if $(MAKE) --no-print-directory $(VLLM_READY); then \
-		$(VLLM_BIN)/python -m pytest -rP -m vllm tests/test_vllm_*.py; \
+		$(VLLM_BIN)/python -m pytest -rP -m vllm tests/test_vllm_*.py tests/test_real_server.py; \
 	else \
 		printf '%s\n' '' '########################################################################' \
 			'##  NOT TESTED: vLLM. Its environment ($(VLLM_VENV)) could not be made;' \

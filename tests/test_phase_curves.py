@@ -272,25 +272,6 @@ def test_the_note_tells_what_the_names_of_phases_stand_for() -> None:
     assert phases_note(fold()) in section(fold()).splitlines()
 
 
-def test_the_numbers_of_a_figure_are_those_that_it_draws() -> None:
-    (chart,) = training_charts([PhasedTraining("estimator", "estimator", tuple(fold()))])
-    assert (chart.name, chart.sources) == (
-        "training/estimator/fold-0",
-        ("training/estimator/fold-0/*/*/training_log.json",),
-    )
-    drawn_points = [
-        (axes.get_title(loc="left"), x, y)
-        for axes in chart.figure.axes
-        for line in axes.get_lines()
-        if line.get_transform() == axes.transData
-        for x, y in zip(*line.get_data(), strict=True)
-        if y == y
-    ]
-    stored = [(row["panel"], row["step"], row["value"]) for row in chart.data if row["value"] is not None]
-    assert len(stored) > 10
-    assert sorted(stored) == sorted(drawn_points)
-
-
 def test_the_table_has_a_row_for_each_phase() -> None:
     assert body(section(fold())) == [
         ["0", "0.1 generator SFT", "2", "loss 4 → 3", "–", "–", "–", "–"],

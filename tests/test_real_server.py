@@ -18,7 +18,7 @@ import yaml
 from construction_helpers import rows
 from made_run import MadeRun, make_run
 from test_command_line import invoke
-from test_vllm_parity import vllm_serve
+from test_vllm_serving import vllm_serve
 
 from benchmark import Benchmark, load_benchmark
 from benchmark.construction.report import STEPS

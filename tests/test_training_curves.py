@@ -218,6 +218,22 @@ def test_steps_are_whole_numbers_on_the_axis(steps: int) -> None:
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == list(_to(steps))
 
 
+@pytest.mark.parametrize("log", [sft_log(), dpo_log(), grpo_log()])
+def test_the_numbers_of_a_figure_are_those_that_it_draws(log: list[dict[str, Any]]) -> None:
+    (chart,) = training_charts([TrainedMethod("m", "M", tuple(build_panels(log)))])
+    assert (chart.name, chart.sources) == ("training/m", ("training/m/training_log.json",))
+    drawn = [
+        (axes.get_title(loc="left"), x, y)
+        for axes in chart.figure.axes
+        for line in axes.get_lines()
+        for x, y in zip(*line.get_data(), strict=True)
+        if not math.isnan(y)
+    ]
+    stored = [(row["panel"], row["step"], row["value"]) for row in chart.data if row["value"] is not None]
+    assert stored
+    assert sorted(stored) == sorted(drawn)
+
+
 def test_a_run_without_training_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "scores").mkdir()
     assert write_training_report(tmp_path) == []
