@@ -108,6 +108,7 @@ def _start_here(cores: int, shared: dict[str, Any]) -> None:
     """Start a cluster of this host; where the host is busy, Ray may give up before it has started."""
     import ray
 
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # or Ray would end ours for memory that others hold
     for left in reversed(range(STARTS)):
         try:
             ray.init(address="local", num_cpus=cores, include_dashboard=False, **shared)

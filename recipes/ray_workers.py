@@ -146,7 +146,7 @@ class RayWorkers:
         try:
             outcome: StageRecord | ShardRecord | Refusal = ray.get(task.reference)
         except ray.exceptions.OutOfMemoryError:
-            return Lost(label, "its host ran out of memory")
+            return Lost(label, "its host ran out of memory", crowded=True)
         except ray.exceptions.NodeDiedError:
             return Lost(label, "its host is gone")
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.ObjectLostError):

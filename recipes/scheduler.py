@@ -6,7 +6,7 @@ times; one that fails ends the run.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -84,6 +84,8 @@ class Lost:
 
     label: str
     reason: str
+    crowded: bool = False
+    """Whether it had too little room beside others: then another waits until one of them has ended."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class Scheduler:
         self._done: set[str] = set()
         self._units: dict[str, Unit] = {}
         """Under way, by label."""
+        self._held: list[Unit] = []
+        """Wait until one that is under way has ended."""
         self._told: set[str] = set()
         """Stages whose start was told."""
         self._shards: dict[str, dict[str, ShardRecord | None]] = {}
@@ -208,13 +212,12 @@ class Scheduler:
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, Lost):
-            self._replace(unit, event.reason)
-        elif isinstance(event.record, ShardRecord):
-            self._keep_shard(unit.stage, event.record)
+            self._replace(unit, event)
         else:
-            self._tell(unit.stage)
-            self._done.add(unit.stage.name)
-            self.observer.finished(unit.stage.name, event.record.seconds)
+            self._keep(unit.stage, event.record)
+            held, self._held = self._held, []
+            for waiting in held:
+                self._start(waiting)
 
     def _tell(self, stage: Stage) -> None:
         """Tell the start of a stage, once."""
@@ -222,30 +225,37 @@ class Scheduler:
             self._told.add(stage.name)
             tell_start(self.observer, self._outlooks[stage.name])
 
-    def _keep_shard(self, stage: Stage, record: ShardRecord) -> None:
+    def _keep(self, stage: Stage, record: StageRecord | ShardRecord) -> None:
         self._tell(stage)
+        if isinstance(record, StageRecord):
+            self._done.add(stage.name)
+            self.observer.finished(stage.name, record.seconds)
+            return
         made = self._shards[stage.name]
         made[record.place] = record
         if None not in made.values():
             self._start_whole(stage)
 
-    def _replace(self, unit: Unit, reason: str) -> None:
+    def _replace(self, unit: Unit, event: Lost) -> None:
         """Let another worker go on with a unit, unless too many have died at it."""
         self._lost[unit.label] += 1
         self._lost_at[unit.stage.name] += 1
         times = self._lost[unit.label]
         if times > MOST_LOST:
             raise RunFailure(
-                f"{times} workers died at {unit.label}, the last because {reason}; what is done stays, and the same "
-                "command goes on from it"
+                f"{times} workers died at {unit.label}, the last because {event.reason}; what is done stays, and the "
+                "same command goes on from it"
             )
+        when = " when one at other work has ended" if event.crowded and self._units else ""
         self.observer.note(
-            f"a worker died at {unit.label}, because {reason}; another goes on with it ({times} of at most {MOST_LOST})"
+            f"a worker died at {unit.label}, because {event.reason}; another goes on with it{when} ({times} of at most "
+            f"{MOST_LOST})"
         )
-        if unit.place is None:
-            self._start_whole(unit.stage)
+        again = replace(unit, lost=self._lost_at[unit.stage.name])
+        if when:
+            self._held.append(again)
         else:
-            self._start(unit)
+            self._start(again)
 
 
 def _check_order(stages: Sequence[Stage]) -> None:

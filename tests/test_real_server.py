@@ -15,13 +15,13 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from construction_helpers import rows
+from construction_helpers import rows, scripted, step_of
+from endpoint_helpers import Asked, Reply, serve
 from made_run import MadeRun, make_run
 from test_command_line import invoke
 from test_vllm_serving import vllm_serve
 
 from benchmark import Benchmark, load_benchmark
-from benchmark.construction.report import STEPS
 from scoring.models.resolver import locate_model
 
 pytestmark = [
@@ -72,18 +72,20 @@ def kept_answers(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {path.stem: rows(path) for path in sorted((folder / "answers").glob("*.jsonl"))}
 
 
+def cost(answers: list[dict[str, Any]]) -> tuple[int, ...]:
+    """Return how many answers there are, and the tokens of their prompts and of themselves."""
+    return len(answers), *(sum(a[name] for a in answers) for name in ("prompt_tokens", "completion_tokens"))
+
+
 def difference(after: tuple[int, int, int], before: tuple[int, int, int]) -> tuple[int, ...]:
     return tuple(one - other for one, other in zip(after, before, strict=True))
 
 
-@pytest.mark.parametrize("json_schema", [True, False])
-def test_every_item_of_a_build_is_made_or_set_aside_and_nothing_is_asked_twice(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, json_schema: bool
-) -> None:
-    (tmp_path / "personas.jsonl").write_text("".join(json.dumps({"persona": text}) + "\n" for text in PERSONAS))
-    endpoint = {"model": "smol", "base_url": server.url, "max_tokens": 300, "json_schema": json_schema, "attempts": 1}
+def config(folder: Path, url: str, *, json_schema: bool) -> Path:
+    """Write the configuration of a small build at an endpoint; its place does not decide what is kept."""
+    (folder / "personas.jsonl").write_text("".join(json.dumps({"persona": text}) + "\n" for text in PERSONAS))
     content = {
-        "endpoint": endpoint,
+        "endpoint": {"model": "smol", "base_url": url, "max_tokens": 300, "json_schema": json_schema, "attempts": 1},
         "counts": COUNTS,
         "seeds": {"personas": "personas.jsonl"},
         "real_domains": {"History": "people who really lived"},
@@ -92,36 +94,51 @@ def test_every_item_of_a_build_is_made_or_set_aside_and_nothing_is_asked_twice(
         "limits": {"tokens": 10**6},
         "prices": {"prompt": 1.0, "completion": 2.0},
     }
-    (tmp_path / "build.yaml").write_text(yaml.safe_dump(content))
-    command, out, before = (
-        ("benchmark", "build", str(tmp_path / "build.yaml"), "--out"),
-        tmp_path / "out",
-        server.spent(),
-    )
+    (folder / "build.yaml").write_text(yaml.safe_dump(content))
+    return folder / "build.yaml"
 
-    assert invoke(monkeypatch, *command, str(out)) in (0, 1)
+
+def begin_by_script(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build up to the characters' descriptions at a server that answers these well and refuses all else."""
+
+    def reply(asked: Asked) -> Reply:
+        return scripted(asked) if step_of(asked) in ("characters", "profiles") else Reply(401)
+
+    with serve(reply) as server:
+        path = config(folder, server.url, json_schema=True)
+        assert invoke(monkeypatch, "benchmark", "build", str(path), "--out", str(folder / "out")) == 1
+    assert set(kept_answers(folder / "out")) == {"characters", "profiles"}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_every_item_of_a_build_is_made_or_set_aside_and_nothing_is_asked_twice(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """From nothing, without schemas; and behind characters that a script has written, with schemas."""
+    out = tmp_path / "out"
+    if begun:
+        begin_by_script(tmp_path, monkeypatch)
+    path, earlier, before = config(tmp_path, server.url, json_schema=begun), kept_answers(out), server.spent()
+
+    assert invoke(monkeypatch, "benchmark", "build", str(path), "--out", str(out)) in (0, 1)
     answers, aside = kept_answers(out), rows(out / "set_aside.jsonl")
-    every = [answer for of_step in answers.values() for answer in of_step]
+    assert {step: answers[step] for step in earlier} == earlier
     spent = difference(server.spent(), before)
-    assert spent == (len(every), *(sum(a[name] for a in every) for name in ("prompt_tokens", "completion_tokens")))
+    assert spent == cost([a for step in answers if step not in earlier for a in answers[step]])
 
     report = json.loads((out / "report.json").read_text("utf-8"))
-    total = report["spent"][-1]
-    assert (total["answers"], total["prompt_tokens"], total["completion_tokens"]) == spent
-    assert total["money"] == pytest.approx((spent[1] + 2 * spent[2]) / 1e6)
+    every, total = [a for of_step in answers.values() for a in of_step], report["spent"][-1]
+    assert (total["answers"], total["prompt_tokens"], total["completion_tokens"]) == cost(every)
+    assert total["money"] == pytest.approx((total["prompt_tokens"] + 2 * total["completion_tokens"]) / 1e6)
     assert total["repairs"] == sum(answer["attempt"] == 2 for answer in every)
-    assert all(row["reason"] and row["item"] for row in aside)
-    assert {row["step"] for row in aside} <= {*(step.name for step in STEPS), "checks"}
-    twice = {(step, a["item"]) for step, of_step in answers.items() for a in of_step if a["attempt"] == 2}
-    given_up = {(row["step"], row["item"]) for row in aside}
-    assert twice or not given_up, "an item is given up after its repair alone"
     made = load_benchmark(out / "benchmark.json")
-    counts = {row["subset"]: (row["made"], row["wanted"]) for row in report["counts"]}
-    assert {key: wanted for key, (_, wanted) in counts.items()} == COUNTS
-    assert sum(number for number, _ in counts.values()) == sum(1 for _ in made)
-    print(f"json_schema {json_schema}: {spent} requests and tokens, {len(aside)} set aside, made {counts}")
+    counts = {row["subset"]: row["made"] for row in report["counts"]}
+    assert sum(counts.values()) == len(made.train) + sum(map(len, made.test.values()))
+    assert aside or counts == COUNTS
+    assert all(row["reason"] and row["item"] for row in aside)
+    print(f"requests and tokens {spent}; made {counts}; set aside {[(row['step'], row['reason']) for row in aside]}")
 
-    invoke(monkeypatch, *command, str(out))
+    invoke(monkeypatch, "benchmark", "build", str(path), "--out", str(out))
     assert kept_answers(out) == answers
     assert difference(server.spent(), before) == spent
 
@@ -129,7 +146,7 @@ def test_every_item_of_a_build_is_made_or_set_aside_and_nothing_is_asked_twice(
 def test_a_run_is_judged_or_says_why_not_and_nothing_is_asked_twice(
     server: Server, tmp_path: Path, mini: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run(tmp_path / "run", MadeRun(mini, methods=("icl", "sft"), subsets=("id", "korean"), samples=2))
+    run = make_run(tmp_path / "run", MadeRun(mini, methods=("icl", "sft"), subsets=("id",), samples=2))
     judge = {"model": "smol", "base_url": server.url, "max_tokens": 80, "attempts": 1}
     prices = {"prompt": 1.0, "completion": 2.0}
     config = {"endpoints": [{**judge, "prices": prices}], "limits": {"tokens": 10**6}, "resamples": 100}
@@ -139,14 +156,14 @@ def test_a_run_is_judged_or_says_why_not_and_nothing_is_asked_twice(
     assert invoke(monkeypatch, *command) == 0
     answers = rows(run / "judging" / "answers.jsonl")
     spent = difference(server.spent(), before)
-    assert spent == (len(answers), *(sum(a[name] for a in answers) for name in ("prompt_tokens", "completion_tokens")))
+    assert spent == cost(answers)
     report = json.loads((run / "scores" / "judge_report.json").read_text("utf-8"))
     (row,) = report["spending"]
     assert (row["answers"], row["prompt_tokens"], row["completion_tokens"]) == spent
     assert row["money"] == pytest.approx((spent[1] + 2 * spent[2]) / 1e6)
 
     scores = json.loads((run / "scores" / "judges.json").read_text("utf-8"))
-    assert len(scores) == 2 * 2 * 2 * 2 * 2  # methods, subsets, samples, metrics; the judge and the ensemble
+    assert len(scores) == 2 * 2 * 2 * 2  # methods, samples, metrics; the judge and the ensemble
     assert all((score["value"] is None) == bool(score["reason"]) for score in scores)
     unscored = sum(score["value"] is None for score in scores)
     assert sum(one["count"] for one in report["unscored"]) == unscored

@@ -172,6 +172,32 @@ def test_a_worker_that_dies_costs_its_shard_alone_and_is_counted(tmp_path: Path)
     assert told[-1] == "note: workers that died and were replaced: 1; manifest.json says at which stages"
 
 
+def test_a_worker_that_had_no_room_beside_others_is_replaced_when_one_of_them_has_ended(tmp_path: Path) -> None:
+    work, deaths = Work(), iter([True])
+
+    def crowded(unit: Unit) -> Event | None:
+        return (
+            Lost(unit.label, "no memory was left", crowded=True) if unit.label == "c" and next(deaths, False) else None
+        )
+
+    workers = OneByOne(crowded)
+    _, told = scheduled([work.stage("a"), work.stage("b"), work.stage("c")], tmp_path, workers)
+    assert workers.at_once == [{"a", "b", "c"}, {"a", "b"}, {"a", "c"}, {"a"}]
+    assert any("another goes on with it when one at other work has ended (1 of at most 3)" in line for line in told)
+
+
+def test_the_last_worker_that_has_no_room_is_replaced_at_once_and_held_ones_come_after_it(tmp_path: Path) -> None:
+    work, deaths = Work(), {"a": 1, "b": 1}
+
+    def crowded(unit: Unit) -> Event | None:
+        deaths[unit.label] -= 1
+        return Lost(unit.label, "no memory was left", crowded=True) if deaths[unit.label] >= 0 else None
+
+    workers = OneByOne(crowded)
+    scheduled([work.stage("a"), work.stage("b")], tmp_path, workers)
+    assert workers.at_once == [{"a", "b"}, {"a"}, {"a"}, {"b"}]
+
+
 def test_a_stage_at_which_workers_keep_dying_ends_the_run_and_what_is_done_stays(tmp_path: Path) -> None:
     work = Work()
     workers = OneByOne(lambda unit: Lost(unit.label, "it was killed") if unit.label == "b" else None)
