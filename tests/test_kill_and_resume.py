@@ -6,18 +6,16 @@ Moments too short for that to meet are made by hand: a full disk, half a file, a
 
 import errno
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from warm_process import WarmProcess
 
 from benchmark import Benchmark, PromptRenderer, RunFailure
 from benchmark.progress import Advance, SilentProgress
@@ -83,16 +81,14 @@ def write_recipes(folder: Path, model: Path, embedding: Path) -> None:
         (folder / f"{name}.yaml").write_text(f"kind: method\nextends: _base\nmethod: {name}\n{settings}\n")
 
 
-def start(recipes: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from recipes.cli import main; main()", "compare", str(recipes), "--out", str(out)]
-    return subprocess.Popen(command, cwd=recipes, stdout=subprocess.PIPE, text=True, start_new_session=True)
+def start(recipes: Path, out: Path) -> WarmProcess:
+    return WarmProcess(["compare", str(recipes), "--out", str(out)], recipes)
 
 
 def finish(recipes: Path, out: Path) -> list[Event]:
     """Run to the end and return what happened."""
-    process = start(recipes, out)
-    shown, _ = process.communicate(timeout=600)
-    assert process.returncode == 0
+    shown, code = start(recipes, out).finish()
+    assert code == 0
     return events(shown.splitlines())
 
 
@@ -113,9 +109,8 @@ def draw_moments(seconds: dict[str, float], generator: random.Random) -> list[Mo
     return [(name, generator.uniform(0.0, 0.8) * seconds[name] / chosen.count(name)) for name in ordered]
 
 
-def kill(process: subprocess.Popen[str], moment: Moment) -> list[Event]:
+def kill(process: WarmProcess, moment: Moment) -> list[Event]:
     """Kill a run at the moment and return what had happened."""
-    assert process.stdout is not None
     stage, delay = moment
     lines = []
     for line in process.stdout:
@@ -123,10 +118,10 @@ def kill(process: subprocess.Popen[str], moment: Moment) -> list[Event]:
         if line.split()[1:2] == [stage]:
             break
     time.sleep(delay)
-    assert process.poll() is None, f"the run had ended before it could be killed in {stage}"
-    os.killpg(process.pid, signal.SIGKILL)
-    rest, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.is_running(), f"the run had ended before it could be killed in {stage}"
+    process.kill()
+    rest, code = process.finish()
+    assert code == -signal.SIGKILL
     return events([*lines, *rest.splitlines()])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,17 +51,41 @@ def every_method() -> list[Any]:
     return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(methods())]
 
 
-@pytest.fixture(params=every_method())
+@pytest.fixture(scope="module", params=every_method())
 def method(request: pytest.FixtureRequest) -> Method[Any]:
     return get_method(request.param)
 
 
-@pytest.fixture
-def context(tiny_model: Path, mini: Benchmark, renderer: PromptRenderer, tmp_path: Path) -> TrainContext:
+@pytest.fixture(scope="module", autouse=True)
+def rewards_with_spread() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("grpo", "thinking_rl"):
+            patch.setattr(f"rpm_methods.{module}.full_marks_reward", uneven_reward)
+        patch.setattr("corl.thinking_loop.thinking_reward", uneven_reward)
+        patch.setattr("corl.thinking_loop.response_rewards", lambda *arguments: [uneven_reward()])
+        yield
+
+
+@pytest.fixture(scope="module")
+def setting(
+    tiny_model: Path, mini: Benchmark, renderer: PromptRenderer, tmp_path_factory: pytest.TempPathFactory
+) -> TrainContext:
+    """Return what every training gets; its folder holds a folder for each method that was trained for all tests."""
     base = locate_model(str(tiny_model))
-    folder = tmp_path / "run"
-    folder.mkdir()
-    return TrainContext(base, "float32", "cpu", mini.train[:4], renderer, Sampling(6), 3, folder)
+    return TrainContext(
+        base, "float32", "cpu", mini.train[:4], renderer, Sampling(6), 3, tmp_path_factory.mktemp("made")
+    )
+
+
+@pytest.fixture(scope="module")
+def straight(method: Method[Any], setting: TrainContext) -> TrainContext:
+    """Return the context of a training without interruption, which tests read and leave as it is."""
+    return train_once(method, setting)
+
+
+@pytest.fixture
+def context(setting: TrainContext, tmp_path: Path) -> TrainContext:
+    return replace(setting, folder=tmp_path)
 
 
 def config_of(method: Method[Any]) -> MethodConfig:
@@ -68,21 +93,24 @@ def config_of(method: Method[Any]) -> MethodConfig:
     return method.config_type.model_validate(CONFIGS.get(method.spec.name, small))
 
 
-def with_parent(method: Method[Any], context: TrainContext) -> TrainContext:
-    """Return the context with the policy that the method starts from, made once beside its folder."""
+def train_once(method: Method[Any], setting: TrainContext) -> TrainContext:
+    """Return the context that the method was trained in, with the policy that it starts from."""
+    ready = with_parent(method, setting, setting.folder / method.spec.name)
+    if not ready.folder.exists():
+        ready.folder.mkdir()
+        method.train(config_of(method), ready)
+    return ready
+
+
+def with_parent(method: Method[Any], setting: TrainContext, folder: Path) -> TrainContext:
+    """Return the setting for a training in this folder."""
     name = method.spec.starts_from
-    if name == "base":
-        return context
-    folder = context.folder.parent / f"parent-{name}"
-    if not folder.exists():
-        folder.mkdir()
-        parent = get_method(name)
-        parent.train(config_of(parent), with_parent(parent, replace(context, folder=folder)))
-    return replace(context, parent=read_artifact(folder))
+    parent = None if name == "base" else read_artifact(train_once(get_method(name), setting).folder)
+    return replace(setting, folder=folder, parent=parent)
 
 
-def make(method: Method[Any], context: TrainContext) -> PolicyArtifact:
-    return method.train(config_of(method), with_parent(method, context))
+def make(method: Method[Any], setting: TrainContext, folder: Path) -> PolicyArtifact:
+    return method.train(config_of(method), with_parent(method, setting, folder))
 
 
 @dataclass(frozen=True)
@@ -111,14 +139,6 @@ def uneven_reward(*arguments: object) -> RewardPart:
     return RewardPart("uneven", lambda sample, rollouts: [float(sum(rollout.ids) % 97) for rollout in rollouts])
 
 
-@pytest.fixture(autouse=True)
-def rewards_with_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("grpo", "thinking_rl"):
-        monkeypatch.setattr(f"rpm_methods.{module}.full_marks_reward", uneven_reward)
-    monkeypatch.setattr("corl.thinking_loop.thinking_reward", uneven_reward)
-    monkeypatch.setattr("corl.thinking_loop.response_rewards", lambda *arguments: [uneven_reward()])
-
-
 def load(folder: Path, renderer: PromptRenderer) -> Policy:
     return load_policy(read_artifact(folder), renderer=renderer, dtype="float32", device="cpu")
 
@@ -139,43 +159,40 @@ def test_an_unknown_method_names_the_nearest() -> None:
 
 
 def test_the_artifact_reloads_and_answers_the_same(
-    method: Method[Any], context: TrainContext, renderer: PromptRenderer, mini: Benchmark
+    straight: TrainContext, renderer: PromptRenderer, mini: Benchmark
 ) -> None:
-    written = make(method, context)
-    assert read_artifact(context.folder) == written
-    first = answers(load(context.folder, renderer), mini)
-    assert first == answers(load(context.folder, renderer), mini)
+    first = answers(load(straight.folder, renderer), mini)
+    assert first == answers(load(straight.folder, renderer), mini)
     assert all(answer.text is not None for answer in first)
 
 
 def test_the_same_seed_gives_the_same_losses_and_the_same_answers(
-    method: Method[Any], context: TrainContext, renderer: PromptRenderer, mini: Benchmark
+    method: Method[Any],
+    setting: TrainContext,
+    straight: TrainContext,
+    renderer: PromptRenderer,
+    mini: Benchmark,
+    tmp_path: Path,
 ) -> None:
-    again = replace(context, folder=context.folder.parent / "again")
-    again.folder.mkdir()
-    make(method, context)
-    make(method, again)
+    assert make(method, setting, tmp_path) == read_artifact(tmp_path)
     if method.spec.trains:
-        assert trained(context.folder) == trained(again.folder)
-    assert answers(load(context.folder, renderer), mini) == answers(load(again.folder, renderer), mini)
+        assert trained(tmp_path) == trained(straight.folder)
+    assert answers(load(tmp_path, renderer), mini) == answers(load(straight.folder, renderer), mini)
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(
-    method: Method[Any], context: TrainContext, monkeypatch: pytest.MonkeyPatch
+    method: Method[Any], setting: TrainContext, straight: TrainContext, tmp_path: Path
 ) -> None:
     if not method.spec.trains:
         pytest.skip("trains nothing")
-    straight = replace(context, folder=context.folder.parent / "straight")
-    straight.folder.mkdir()
-    make(method, straight)
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rpm_methods.adapter_training._save", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            make(method, context)
-    (last,) = context.folder.rglob("checkpoint-2")
+            make(method, setting, tmp_path)
+    (last,) = tmp_path.rglob("checkpoint-2")
     shutil.rmtree(last)
-    make(method, context)
-    assert trained(context.folder) == trained(straight.folder)
+    make(method, setting, tmp_path)
+    assert trained(tmp_path) == trained(straight.folder)
 
 
 def interrupted(*arguments: object) -> None:
@@ -183,47 +200,45 @@ def interrupted(*arguments: object) -> None:
 
 
 def test_what_starts_from_another_policy_merges_its_adapters_in_order(
-    method: Method[Any], context: TrainContext, renderer: PromptRenderer
+    method: Method[Any], straight: TrainContext, renderer: PromptRenderer
 ) -> None:
     from rpm_methods.lineage import start_model
 
     if method.spec.starts_from == "base":
         pytest.skip("starts from the base model")
-    written = make(method, context)
-    ready = with_parent(method, context)
-    assert ready.parent is not None
-    assert len(written.adapters) == len(ready.parent.adapters) + 1
-    merged = start_model(ready)
-    parent = load(ready.parent.folder, renderer).backend.lm.model
+    assert straight.parent is not None
+    assert len(read_artifact(straight.folder).adapters) == len(straight.parent.adapters) + 1
+    merged = start_model(straight)
+    parent = load(straight.parent.folder, renderer).backend.lm.model
     ids = torch.arange(9)[None]
     assert torch.equal(merged(ids).logits, parent(ids).logits)
-    base = load_weights(context.base, "float32")
+    base = load_weights(straight.base, "float32")
     assert not torch.equal(base(ids).logits, merged(ids).logits)
 
 
 def test_a_method_that_trains_leaves_an_adapter_and_one_that_does_not_leaves_none(
-    method: Method[Any], context: TrainContext
+    method: Method[Any], straight: TrainContext
 ) -> None:
-    assert bool(make(method, context).adapters) == method.spec.trains
+    assert bool(read_artifact(straight.folder).adapters) == method.spec.trains
     if method.spec.trains:
-        weights = load_file(context.folder / "adapter" / "adapter_model.safetensors")
+        weights = load_file(straight.folder / "adapter" / "adapter_model.safetensors")
         moved = [tensor.any() for name, tensor in weights.items() if "lora_B" in name]
         assert any(moved), "lora_B begins as zero"
-        assert all(steps[1] > 0 for steps in trained(context.folder).steps)
+        assert all(steps[1] > 0 for steps in trained(straight.folder).steps)
 
 
 def test_an_artifact_of_another_version_or_other_weights_is_refused(
-    method: Method[Any], context: TrainContext, renderer: PromptRenderer
+    straight: TrainContext, renderer: PromptRenderer, tmp_path: Path
 ) -> None:
-    make(method, context)
-    path = context.folder / "policy.json"
+    shutil.copytree(straight.folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "policy.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "base_fingerprint": "other"}))
     with pytest.raises(RunFailure, match="trained on other weights"):
-        load(context.folder, renderer)
+        load(tmp_path, renderer)
     path.write_text(json.dumps({**content, "format_version": 9}))
     with pytest.raises(RunFailure, match="format version 9"):
-        load(context.folder, renderer)
+        load(tmp_path, renderer)
 
 
 def test_icl_takes_the_nearest_training_samples_and_never_the_sample_itself(
@@ -232,7 +247,7 @@ def test_icl_takes_the_nearest_training_samples_and_never_the_sample_itself(
     from rpm_methods.exemplars import input_text
     from scoring.embeddings import SentenceEmbedder
 
-    make(get_method("icl"), context)
+    make(get_method("icl"), context, context.folder)
     policy = load(context.folder, renderer)
     assert policy.exemplars is not None
     samples = [*context.samples[:2], mini.test["id"][0]]

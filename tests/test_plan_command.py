@@ -100,6 +100,20 @@ def test_after_a_run_it_knows_what_is_reused_goes_on_and_is_to_run(recipes: Path
     assert table(shown)["embeddings/icl"] == "to run about 3 min"
 
 
+def test_with_launch_it_shows_the_keys_of_trainings_on_several_devices(recipes: Path, plan: Call) -> None:
+    (recipes / "sft.yaml").write_text("kind: method\nextends: _base\nmethod: sft\n")
+
+    def keys(*arguments: str) -> dict[str, str]:
+        code, shown = plan("recipes", *arguments)
+        assert code == 0
+        words = [line.split() for line in shown.splitlines()]
+        return {row[1]: row[2] for row in words if row and row[0].isdigit() and row[1].startswith("policy/")}
+
+    alone, together = keys(), keys("--launch", "ddp_cpu2")
+    assert {name for name in alone if alone[name] != together[name]} == {"policy/sft"}
+    assert alone["policy/icl"] == together["policy/icl"]
+
+
 def test_a_mistake_exits_2_as_it_does_elsewhere(recipes: Path, tmp_path: Path, plan: Call) -> None:
     code, shown = plan("recipes", "--set", "sead=1", "--out", "out")
     assert code == 2
@@ -158,6 +172,8 @@ def test_it_says_what_does_not_fit(recipes: Path, tmp_path: Path, plan: Call) ->
         (["--hardware", "h10"], "no machine 'h10' is known; did you mean 'h100'?"),
         (["--price", "2"], "--price: goes with --hardware alone"),
         (["--times", "2", "--json"], "--times: goes with --hardware alone"),
+        (["--hardware", "h100", "--launch", "ddp_cpu2"], "--launch: does not go with --hardware"),
+        (["--launch", "no_such"], "--launch no_such"),
         (["--hardware", "h100", "--set", "sead=1"], "did you mean 'seed'?"),
         (["--hardware", "h100", "--set", "benchmark.source=nobody/nothing"], "is not in the hub's local cache"),
         (["--hardware", "h100", "--set", "base_model=nobody/nothing"], "base_model: the tokenizer of the model"),

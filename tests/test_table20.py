@@ -99,6 +99,15 @@ def test_the_average_is_over_all_columns_or_missing() -> None:
     assert values(table20(run()), "sft") == [0.25, None, None]
 
 
+def test_engines_that_differ_are_named_with_whom_they_answered_for() -> None:
+    recipes = [{"method": name} for name in ("icl", "sft", "dpo")]
+    engines = [{"backend": name} for name in ("transformers", "vllm", "transformers")]
+    mixed = as_markdown(table20(run(manifest={**MANIFEST, "recipes": recipes, "backends": engines})))
+    assert "more than one engine (transformers: icl, dpo; vllm: sft)" in mixed
+    same = as_markdown(table20(run(manifest={**MANIFEST, "recipes": recipes, "backends": engines[:1] * 3})))
+    assert "engine" not in same
+
+
 def test_markdown_bolds_the_best_and_dashes_the_missing() -> None:
     lines = as_markdown(table20(run())).splitlines()
     shown = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in lines if "|" in line}

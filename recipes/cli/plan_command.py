@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from recipes.cli.run_commands import Out, Overrides, default_out
+from recipes.cli.run_commands import Launch, Out, Overrides, default_out
+from recipes.execution import Execution, check_execution
 
 if TYPE_CHECKING:
     from recipes.stage import Outlook
@@ -35,6 +36,7 @@ def plan(
     recipes: Annotated[list[str], typer.Argument(help="Recipes by name or file, or a folder of them.")],
     overrides: Overrides = None,
     out: Out = None,
+    launch: Launch = None,
     hardware: Machine = None,
     price: Price = None,
     times: Times = 1,
@@ -50,10 +52,19 @@ def plan(
     Example: rpm-methods plan paper/table20 --hardware h100x8 --price 2.50
     """
     if hardware is not None:
+        _refuse_with_hardware(launch is not None)
         _estimate(recipes, overrides or [], hardware, price, times, as_json=as_json)
         return
     _refuse_without_hardware(price is not None, times > 1, as_json)
-    _look(recipes, overrides, out)
+    _look(recipes, overrides, out, Execution(launch=launch))
+
+
+def _refuse_with_hardware(launch: bool) -> None:
+    from benchmark.errors import Mistake, UserMistakes
+
+    if launch:
+        remedy = "leave one out: the machine's own figures say how many devices train"
+        raise UserMistakes([Mistake("--launch", "does not go with --hardware", remedy)])
 
 
 def _refuse_without_hardware(price: bool, times: bool, as_json: bool) -> None:
@@ -87,19 +98,23 @@ def _estimate(
         console.print(f"- {note}", markup=False, soft_wrap=True)
 
 
-def _look(recipes: list[str], overrides: Overrides, out: Out) -> None:
+def _look(recipes: list[str], overrides: Overrides, out: Out, execution: Execution) -> None:
     """Show what would be reused and run in a run directory."""
+    check_execution(execution)
     from benchmark.progress import SilentProgress
     from benchmark.run_store import RunStore
     from recipes.comparison import prepare_comparison
     from recipes.environment import settle_compute
+    from recipes.launch import devices_of, launch_of_comparison
     from recipes.plan import Planner
     from recipes.stage import look_ahead, recorded_times
 
     console = Console(highlight=False)
     comparison = prepare_comparison(recipes, overrides or [])
     store = RunStore(out or default_out(recipes[0]))
-    planner = Planner(comparison, settle_compute(comparison.shared.compute), store, SilentProgress())
+    compute = settle_compute(comparison.shared.compute)
+    devices = devices_of(launch_of_comparison(execution, comparison, compute))
+    planner = Planner(comparison, compute, store, SilentProgress(), devices)
     outlooks, times = look_ahead(planner.stages(), store), recorded_times(store)
     there = "" if store.folder.exists() else ", which is not there yet"
     console.print(f"The plan in {store.folder}{there}:\n", markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """What stands below the tables of R-EMI: what the numbers are, what made them, and what limits them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from reports.run_data import TOKEN, Row, RunData
 from reports.table import UNRELIABLE, cut
@@ -24,6 +25,7 @@ def table_notes(run: RunData) -> list[str]:
         *_unscored_notes(run, rows),
         *(note for stage in run.manifest["stages"] for note in _stage_notes(stage)),
         *_answer_notes(run.manifest["stages"]),
+        *_engine_notes(run.manifest),
     ]
 
 
@@ -159,6 +161,19 @@ def _answer_notes(stages: Sequence[Row]) -> Iterator[str]:
         found = [f"{name} {counts[key]} of {counts['samples']}" for name, counts in counted if counts.get(key)]
         if found:
             yield f"Responses {cause}: {', '.join(found)}."
+
+
+def _engine_notes(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Say which engine gave whose responses, where it was not one for all."""
+    methods: dict[str, list[str]] = {}
+    for recipe, backend in zip(manifest.get("recipes", []), manifest.get("backends", []), strict=False):
+        methods.setdefault(backend["backend"], []).append(cut(recipe["method"]))
+    if len(methods) > 1:
+        given = "; ".join(f"{engine}: {', '.join(dict.fromkeys(names))}" for engine, names in methods.items())
+        yield (
+            f"Responses come from more than one engine ({given}). Engines round differently, and that is part of the "
+            "differences between methods."
+        )
 
 
 def _answering(stage: Row) -> str:
