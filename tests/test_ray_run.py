@@ -145,7 +145,6 @@ def test_a_run_interrupted_in_one_executor_is_gone_on_with_by_the_other(place: P
     for line in first.stdout:
         if line.startswith("started  likelihoods"):
             break
-    time.sleep(1)
     first.send_signal(signal.SIGINT)
     assert "interrupted; the same command goes on from here" in first.communicate()[0]
     assert first.returncode == 130
