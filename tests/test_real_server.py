@@ -85,7 +85,7 @@ def config(folder: Path, url: str, *, json_schema: bool) -> Path:
     """Write the configuration of a small build at an endpoint; its place does not decide what is kept."""
     (folder / "personas.jsonl").write_text("".join(json.dumps({"persona": text}) + "\n" for text in PERSONAS))
     content = {
-        "endpoint": {"model": "smol", "base_url": url, "max_tokens": 300, "json_schema": json_schema, "attempts": 1},
+        "endpoint": {"model": "smol", "base_url": url, "max_tokens": 150, "json_schema": json_schema, "attempts": 1},
         "counts": COUNTS,
         "seeds": {"personas": "personas.jsonl"},
         "real_domains": {"History": "people who really lived"},
@@ -146,7 +146,7 @@ def test_every_item_of_a_build_is_made_or_set_aside_and_nothing_is_asked_twice(
 def test_a_run_is_judged_or_says_why_not_and_nothing_is_asked_twice(
     server: Server, tmp_path: Path, mini: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run(tmp_path / "run", MadeRun(mini, methods=("icl", "sft"), subsets=("id",), samples=2))
+    run = make_run(tmp_path / "run", MadeRun(mini, methods=("icl", "sft"), subsets=("id",), samples=1))
     judge = {"model": "smol", "base_url": server.url, "max_tokens": 80, "attempts": 1}
     prices = {"prompt": 1.0, "completion": 2.0}
     config = {"endpoints": [{**judge, "prices": prices}], "limits": {"tokens": 10**6}, "resamples": 100}
@@ -163,7 +163,7 @@ def test_a_run_is_judged_or_says_why_not_and_nothing_is_asked_twice(
     assert row["money"] == pytest.approx((spent[1] + 2 * spent[2]) / 1e6)
 
     scores = json.loads((run / "scores" / "judges.json").read_text("utf-8"))
-    assert len(scores) == 2 * 2 * 2 * 2  # methods, samples, metrics; the judge and the ensemble
+    assert len(scores) == 2 * 2 * 2  # methods, metrics; the judge and the ensemble
     assert all((score["value"] is None) == bool(score["reason"]) for score in scores)
     unscored = sum(score["value"] is None for score in scores)
     assert sum(one["count"] for one in report["unscored"]) == unscored

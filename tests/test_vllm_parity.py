@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.vllm,
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM here: make test-vllm runs these"),
 ]
-PROMPTS = {key: 8 for key in ("id", "literature", "film", "theater", "gaming", "word_level")}
+PROMPTS = {key: 3 for key in ("id", "literature", "film", "theater", "gaming", "word_level")}
 """Of the subsets in English, whose prompts are short; two of each other subset."""
 SAMPLING = Sampling(max_new_tokens=48)
 SMALL = VllmSettings(gpu_memory_utilization=0.12)
@@ -40,12 +40,12 @@ def real() -> ModelLocation:
 
 @pytest.fixture(scope="module")
 def prompts(mini: Benchmark, renderer: PromptRenderer, real: ModelLocation) -> Prompts:
-    """Return 60 prompts, the shortest of each subset."""
+    """Return 30 prompts, the shortest of each subset."""
     chat = load_chat(real)
     made = {key: [renderer.render("response", sample) for sample in rows] for key, rows in mini.test.items()}
     ordered = {key: sorted(rows, key=lambda prompt: len(chat.encode_prompt(prompt))) for key, rows in made.items()}
     chosen = [prompt for key, rows in ordered.items() for prompt in rows[: PROMPTS.get(key, 2)]]
-    assert len(chosen) == 60
+    assert len(chosen) == 30
     return chosen
 
 
