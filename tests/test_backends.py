@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from endpoint_helpers import Asked, Reply, serve
+from recipe_helpers import BRIEF, base_estimator, write_recipes
 from test_server_backend import completions
 
 from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
@@ -26,25 +27,14 @@ from scoring.models.backends import TransformersBackend
 from scoring.models.causal_lm import CausalLM
 from scoring.models.generation import Generation, Sampling
 
-BASE = """kind: method
-base_model: {model}
-estimator: estimator.yaml
-benchmark: {{source: mini, train_samples: 2, test_samples: 2, subsets: [id, korean]}}
-generation: {{max_new_tokens: 4}}
-scoring: {{embedding: {embedding}, resamples: 100, gaussian_baseline: false}}
-compute: {{device: cpu, dtype: float32, threads: 1}}
-"""
 Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
 def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("_base.yaml").write_text(BASE.format(model=tiny_model, embedding=tiny_embedding))
-    Path("icl.yaml").write_text("kind: method\nextends: _base\nmethod: icl\nconfig: {examples: 1}\n")
-    Path("grpo.yaml").write_text("kind: method\nextends: _base\nmethod: grpo\n")
-    Path("estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
-    return tmp_path
+    base = BRIEF.format(model=tiny_model, embedding=tiny_embedding)
+    return write_recipes(tmp_path, base, {"icl": "config: {examples: 1}", "grpo": ""}, base_estimator(tiny_model))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from recipe_helpers import write_recipes
 from warm_process import WarmProcess
 
 from benchmark import Benchmark, PromptRenderer, RunFailure
@@ -73,14 +74,6 @@ FULL_DEVICE = Path("/dev/full")
 Train = Callable[..., Path]
 
 
-def write_recipes(folder: Path, model: Path, embedding: Path) -> None:
-    folder.mkdir()
-    (folder / "_base.yaml").write_text(BASE.format(model=model, embedding=embedding))
-    (folder / "estimator.yaml").write_text(ESTIMATOR_RECIPE.replace("MODEL", str(model)))
-    for name, settings in METHODS.items():
-        (folder / f"{name}.yaml").write_text(f"kind: method\nextends: _base\nmethod: {name}\n{settings}\n")
-
-
 def start(recipes: Path, out: Path) -> WarmProcess:
     return WarmProcess(["compare", str(recipes), "--out", str(out)], recipes)
 
@@ -129,8 +122,9 @@ def kill(process: WarmProcess, moment: Moment) -> list[Event]:
 def test_a_run_killed_at_ten_random_moments_ends_in_the_same_files(
     tmp_path: Path, tiny_model: Path, tiny_embedding: Path
 ) -> None:
-    recipes, straight, killed = (tmp_path / name for name in ("recipes", "straight", "killed"))
-    write_recipes(recipes, tiny_model, tiny_embedding)
+    straight, killed = (tmp_path / name for name in ("straight", "killed"))
+    base = BASE.format(model=tiny_model, embedding=tiny_embedding)
+    recipes = write_recipes(tmp_path / "recipes", base, METHODS, ESTIMATOR_RECIPE.replace("MODEL", str(tiny_model)))
     finish(recipes, straight)
     stages = json.loads((straight / "manifest.json").read_text())["stages"]
     moments = draw_moments({stage["name"]: stage["seconds"] for stage in stages}, random.Random(0))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from recipe_helpers import write_recipes
 
 from benchmark import RunFailure
 from benchmark.progress import SilentProgress
@@ -40,14 +41,10 @@ config: {{iterations: 1, reasoning_rl: {{training: {{num_generations: 2, per_dev
 @pytest.fixture
 def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a recipe for every method and one of a trained estimator."""
-    folder = tmp_path / "recipes"
-    folder.mkdir()
+    base = BASE.format(model=tiny_model, embedding=tiny_embedding)
+    lines = dict.fromkeys(methods(), "") | {"icl": "config: {examples: 1}"}
+    folder = write_recipes(tmp_path / "recipes", base, lines, ESTIMATOR.format(model=tiny_model))
     monkeypatch.chdir(folder)
-    (folder / "_base.yaml").write_text(BASE.format(model=tiny_model, embedding=tiny_embedding))
-    (folder / "estimator.yaml").write_text(ESTIMATOR.format(model=tiny_model))
-    for name in methods():
-        examples = "config: {examples: 1}\n" if name == "icl" else ""
-        (folder / f"{name}.yaml").write_text(f"kind: method\nextends: _base\nmethod: {name}\n{examples}")
     return folder
 
 

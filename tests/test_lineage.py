@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from recipe_helpers import base_estimator, write_recipes
 
 from benchmark import UserMistakes
 from benchmark.progress import SilentProgress
@@ -21,21 +22,17 @@ compute: {{device: cpu, dtype: float32, threads: 1}}
 """
 STEPS = "{max_steps: 2, learning_rate: 1e-2}"
 METHODS = {
-    "sft": f"config: {{training: {STEPS}}}\n",
-    "dpo": f"start: sft\nconfig: {{training: {STEPS}}}\n",
-    "rft": f"start: sft\nconfig: {{candidates: 2, training: {STEPS}}}\n",
+    "sft": f"config: {{training: {STEPS}}}",
+    "dpo": f"start: sft\nconfig: {{training: {STEPS}}}",
+    "rft": f"start: sft\nconfig: {{candidates: 2, training: {STEPS}}}",
 }
 
 
 @pytest.fixture
 def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "recipes"
-    folder.mkdir()
+    base = BASE.format(model=tiny_model, embedding=tiny_embedding)
+    folder = write_recipes(tmp_path / "recipes", base, METHODS, base_estimator(tiny_model))
     monkeypatch.chdir(folder)
-    (folder / "_base.yaml").write_text(BASE.format(model=tiny_model, embedding=tiny_embedding))
-    (folder / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
-    for name, text in METHODS.items():
-        (folder / f"{name}.yaml").write_text(f"kind: method\nextends: _base\nmethod: {name}\n{text}")
     return folder
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from recipe_helpers import BRIEF, base_estimator, write_recipes
 
 from benchmark.progress import SilentProgress
 from benchmark.run_store import DONE, RunStore
@@ -16,26 +17,14 @@ from recipes.run import run_comparison
 from recipes.stage import Outlook, Prospect, Stage, StageReport, look_ahead, recorded_times, run_stages
 from recipes.time_left import KindTimes
 
-BASE = """kind: method
-base_model: {model}
-estimator: estimator.yaml
-benchmark: {{source: mini, train_samples: 2, test_samples: 2, subsets: [id, korean]}}
-generation: {{max_new_tokens: 4}}
-scoring: {{embedding: {embedding}, resamples: 100, gaussian_baseline: false}}
-compute: {{device: cpu, dtype: float32, threads: 1}}
-"""
 Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
 def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "recipes"
-    folder.mkdir()
     monkeypatch.chdir(tmp_path)
-    (folder / "_base.yaml").write_text(BASE.format(model=tiny_model, embedding=tiny_embedding))
-    (folder / "icl.yaml").write_text("kind: method\nextends: _base\nmethod: icl\nconfig: {examples: 1}\n")
-    (folder / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
-    return folder
+    base = BRIEF.format(model=tiny_model, embedding=tiny_embedding)
+    return write_recipes(tmp_path / "recipes", base, {"icl": "config: {examples: 1}"}, base_estimator(tiny_model))
 
 
 @pytest.fixture

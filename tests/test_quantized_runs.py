@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recipe_helpers import base_estimator, write_recipes
 
 from benchmark import Benchmark, PromptRenderer
 from benchmark.progress import SilentProgress
@@ -31,7 +32,6 @@ generation: {{max_new_tokens: 6, batch_tokens: 4096}}
 scoring: {{embedding: {embedding}, resamples: 200, gaussian_baseline: false}}
 compute: {{device: cpu, quantization: 4bit, threads: 1}}
 """
-METHOD = "kind: method\nextends: _base\nmethod: {name}\nconfig: {{training: {{max_steps: 2, learning_rate: 1e-2}}}}\n"
 SFT = {"training": {"max_steps": 2, "learning_rate": 1e-2, "per_device_train_batch_size": 2}}
 RL = {"training": SFT["training"] | {"num_generations": 2}}
 
@@ -44,13 +44,10 @@ def a_cpu_that_passes_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "recipes"
-    folder.mkdir()
+    base = BASE.format(model=tiny_model, embedding=tiny_embedding)
+    lines = dict.fromkeys(("sft", "dpo"), "config: {training: {max_steps: 2, learning_rate: 1e-2}}")
+    folder = write_recipes(tmp_path / "recipes", base, lines, base_estimator(tiny_model))
     monkeypatch.chdir(folder)
-    (folder / "_base.yaml").write_text(BASE.format(model=tiny_model, embedding=tiny_embedding))
-    for name in ("sft", "dpo"):
-        (folder / f"{name}.yaml").write_text(METHOD.format(name=name))
-    (folder / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
     return folder
 
 

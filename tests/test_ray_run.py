@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from spread_helpers import METHODS, outcome, write_recipes
+from spread_helpers import METHODS, outcome, write_comparison
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="Ray's workers are found by their names")]
 COMMAND = [sys.executable, "-c", "from recipes.cli import main; main()", "compare", "."]
@@ -50,7 +50,7 @@ def told(lines: Sequence[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_embedding: Path) -> Place:
     folder = tmp_path_factory.mktemp("spread")
-    made = Place(write_recipes(folder / "recipes", tiny_model, tiny_embedding), folder / "straight")
+    made = Place(write_comparison(folder / "recipes", tiny_model, tiny_embedding), folder / "straight")
     made.finish(made.straight)
     return made
 

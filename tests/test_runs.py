@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recipe_helpers import base_estimator, write_recipes
 
 from benchmark import RunFailure
 from benchmark.progress import SilentProgress
@@ -25,8 +26,7 @@ generation: {{max_new_tokens: 6, batch_tokens: {batch_tokens}}}
 scoring: {{embedding: {embedding}, resamples: 200, gaussian_baseline: false}}
 compute: {{device: cpu, dtype: float32, threads: 2}}
 """
-SFT = "kind: method\nextends: _base\nmethod: sft\nconfig: {training: {max_steps: 2, learning_rate: 1e-2}}\n"
-ICL = "kind: method\nextends: _base\nmethod: icl\nconfig: {examples: 2}\n"
+METHODS = {"icl": "config: {examples: 2}", "sft": "config: {training: {max_steps: 2, learning_rate: 1e-2}}"}
 REMI_KEYS = {
     "base_model",
     "method",
@@ -51,16 +51,33 @@ REMI_KEYS = {
 }
 
 
+def write_comparison(folder: Path, model: Path, embedding: Path) -> Path:
+    base = BASE.format(model=model, embedding=embedding, batch_tokens=4096)
+    return write_recipes(folder, base, METHODS, base_estimator(model))
+
+
 @pytest.fixture
 def recipes(tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "recipes"
-    folder.mkdir()
+    folder = write_comparison(tmp_path / "recipes", tiny_model, tiny_embedding)
     monkeypatch.chdir(folder)
-    (folder / "_base.yaml").write_text(BASE.format(model=tiny_model, embedding=tiny_embedding, batch_tokens=4096))
-    (folder / "sft.yaml").write_text(SFT)
-    (folder / "icl.yaml").write_text(ICL)
-    (folder / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
     return folder
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_embedding: Path) -> Path:
+    """Return the directory of a run of the recipes as they are; tests leave it so."""
+    folder = tmp_path_factory.mktemp("straight")
+    recipes = write_comparison(folder / "recipes", tiny_model, tiny_embedding)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(recipes)
+        compare(recipes, folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture
+def out(straight: Path, tmp_path: Path) -> Path:
+    """Return a copy of that run to go on with."""
+    return shutil.copytree(straight, tmp_path / "out")
 
 
 def compare(folder: Path, out: Path, *overrides: str) -> tuple[FinishedRun, list[str]]:
@@ -83,20 +100,18 @@ def block(out: Path, column: str, subset: str) -> PairBlock:
     return BlockFiles(out / read(index)[column][subset]).load()
 
 
-def test_the_files_that_others_read_have_their_promised_form(recipes: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    compare(recipes, out)
-    scores = read(out / "scores" / "remi.json")
+def test_the_files_that_others_read_have_their_promised_form(straight: Path) -> None:
+    scores = read(straight / "scores" / "remi.json")
     assert len(scores) == 2 * 3 * 2
     assert all(set(row) == REMI_KEYS for row in scores)
     assert {row["unit"] for row in scores} == {"nats_per_token", "nats_per_response"}
     assert {row["arithmetic"] for row in scores} == {"exact"}
     assert all("w/o Reasoning" in row["estimator"] and row["reasoning"] is False for row in scores)
     for method in ("icl", "sft"):
-        rows = [json.loads(line) for line in (out / "responses" / f"{method}.jsonl").read_text().splitlines()]
+        rows = [json.loads(line) for line in (straight / "responses" / f"{method}.jsonl").read_text().splitlines()]
         assert len(rows) == 9
         assert all(set(row) == {"sample_id", "method", "response", "reasoning", "finish_reason"} for row in rows)
-    manifest = read(out / "manifest.json")
+    manifest = read(straight / "manifest.json")
     for key in (
         "recipes",
         "methods",
@@ -114,24 +129,20 @@ def test_the_files_that_others_read_have_their_promised_form(recipes: Path, tmp_
     counted = {stage["name"]: stage["tokens"] for stage in manifest["stages"]}
     assert all(counted[name] > 0 for name in ("policy/sft", "responses/icl", "responses/sft", "likelihoods"))
     stems, endings = ("table20", "table20_intervals"), ("csv", "md", "tex")
-    assert sorted(tables(out)) == [f"{stem}.{ending}" for stem in stems for ending in endings]
+    assert sorted(tables(straight)) == [f"{stem}.{ending}" for stem in stems for ending in endings]
 
 
-def test_scores_follow_from_the_stored_blocks(recipes: Path, tmp_path: Path) -> None:
+def test_scores_follow_from_the_stored_blocks(straight: Path) -> None:
     from scoring.club import club_estimate
 
-    out = tmp_path / "out"
-    compare(recipes, out)
-    golden, sft = (block(out, name, "id") for name in (GOLDEN, "sft"))
+    golden, sft = (block(straight, name, "id") for name in (GOLDEN, "sft"))
     expected = club_estimate(sft.means_N_N) - club_estimate(golden.means_N_N)
-    rows = read(out / "scores" / "remi.json")
+    rows = read(straight / "scores" / "remi.json")
     (row,) = [r for r in rows if (r["method"], r["subset"], r["unit"]) == ("sft", "id", "nats_per_token")]
     assert row["remi"] == pytest.approx(expected)
 
 
-def test_running_again_reuses_everything_and_changes_no_byte(recipes: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    compare(recipes, out)
+def test_running_again_reuses_everything_and_changes_no_byte(recipes: Path, out: Path) -> None:
     before = tables(out)
     _, told = compare(recipes, out)
     assert all(line.startswith("reused") for line in told)
@@ -139,16 +150,14 @@ def test_running_again_reuses_everything_and_changes_no_byte(recipes: Path, tmp_
 
 
 @pytest.mark.slow
-def test_two_runs_from_nothing_give_equal_bytes(recipes: Path, tmp_path: Path) -> None:
-    compare(recipes, tmp_path / "one")
-    compare(recipes, tmp_path / "two")
-    assert tables(tmp_path / "one") == tables(tmp_path / "two")
+def test_two_runs_from_nothing_give_equal_bytes(recipes: Path, straight: Path, tmp_path: Path) -> None:
+    compare(recipes, tmp_path / "again")
+    assert tables(tmp_path / "again") == tables(straight)
 
 
-def test_a_changed_setting_remakes_what_hangs_on_it_and_nothing_else(recipes: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    compare(recipes, out)
-    (recipes / "sft.yaml").write_text(SFT.replace("1e-2", "2e-2"))
+def test_a_changed_setting_remakes_what_hangs_on_it_and_nothing_else(recipes: Path, out: Path) -> None:
+    sft = recipes / "sft.yaml"
+    sft.write_text(sft.read_text().replace("1e-2", "2e-2"))
     _, told = compare(recipes, out)
     done = {line.split()[1]: line.split()[0] for line in told}
     untouched = {"policy/icl", "responses/icl", "embeddings/icl", "embeddings/samples", "estimator", "divergences"}
@@ -157,9 +166,7 @@ def test_a_changed_setting_remakes_what_hangs_on_it_and_nothing_else(recipes: Pa
 
 
 @pytest.mark.slow
-def test_another_way_of_answering_trains_nothing_again(recipes: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    compare(recipes, out)
+def test_another_way_of_answering_trains_nothing_again(recipes: Path, out: Path) -> None:
     _, told = compare(recipes, out, "generation.max_new_tokens=4")
     done = {line.split()[1]: line.split()[0] for line in told}
     assert {name for name, what in done.items() if what == "reused"} == {
@@ -242,24 +249,21 @@ def test_a_prompt_too_long_for_the_context_is_unscored_counted_and_noted(
 
 
 @pytest.mark.slow
-def test_an_estimators_directory_serves_in_place_of_its_recipe(recipes: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_an_estimators_directory_serves_in_place_of_its_recipe(
+    recipes: Path, straight: Path, tmp_path: Path, tiny_model: Path
+) -> None:
     from scoring.estimator import write_base_estimator
 
-    compare(recipes, tmp_path / "one")
     (recipes / "estimator.yaml").unlink()
     write_base_estimator(str(tiny_model), tmp_path / "estimator")
-    compare(recipes, tmp_path / "two", f"estimator={tmp_path / 'estimator'}")
-    assert tables(tmp_path / "one") == tables(tmp_path / "two")
+    compare(recipes, tmp_path / "out", f"estimator={tmp_path / 'estimator'}")
+    assert tables(tmp_path / "out") == tables(straight)
 
 
 def test_a_full_disk_ends_the_run_and_what_was_done_stays(
     recipes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-
-    def full(self: Path, *args: object, **kwargs: object) -> None:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr("scoring.block_files.save_block", lambda path, block: _raise_full(path))
         with pytest.raises(RunFailure, match="no disk space left"):

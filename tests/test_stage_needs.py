@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from spread_helpers import write_recipes
+from spread_helpers import write_comparison
 
 from benchmark import RunFailure, UserMistakes
 from benchmark.progress import SilentProgress
@@ -38,7 +38,7 @@ def only(stages: Path, seen: set[Path]) -> Iterator[None]:
 def test_a_stage_runs_where_only_what_it_needs_is_there_and_fails_where_one_of_it_is_not(
     tmp_path: Path, tiny_model: Path, tiny_embedding: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(write_recipes(tmp_path / "recipes", tiny_model, tiny_embedding))
+    monkeypatch.chdir(write_comparison(tmp_path / "recipes", tiny_model, tiny_embedding))
     comparison, store = prepare_comparison(["."], []), RunStore(tmp_path / "out")
     planner = Planner(comparison, settle_compute(comparison.shared.compute), store, SilentProgress())
     folders: dict[str, Path] = {}
