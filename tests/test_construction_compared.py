@@ -6,12 +6,21 @@ from pathlib import Path
 import pytest
 from construction_helpers import builder, scripted
 from endpoint_helpers import serve
+from recipe_helpers import base_estimator, write_recipes
 from test_command_line import invoke
-from test_runs import BASE, ICL, SFT
+from test_runs import METHODS
 
 from benchmark.subsets import SUBSET_KEYS
 
 KEY = "sk-very-secret-0123456789"
+BASE = """kind: method
+base_model: {model}
+estimator: estimator.yaml
+benchmark: {{source: "{source}"}}
+generation: {{max_new_tokens: 6}}
+scoring: {{embedding: {embedding}, resamples: 200, gaussian_baseline: false}}
+compute: {{device: cpu, dtype: float32, threads: 2}}
+"""
 COUNTS = {"train": 20, "id": 7, **dict.fromkeys(SUBSET_KEYS[1:], 3)}
 """As few as give every subset an estimate."""
 
@@ -31,14 +40,8 @@ def test_sixty_samples_are_built_validated_and_compared_on(
     source = tmp_path / "built" / "benchmark.json"
     assert invoke(monkeypatch, "benchmark", "validate", str(source)) == 0
 
-    recipes = tmp_path / "recipes"
-    recipes.mkdir()
-    base = BASE.format(model=tiny_model, embedding=tiny_embedding, batch_tokens=4096)
-    own = base.replace("{source: mini, train_samples: 3, test_samples: 3, subsets: [id, korean, word_level]}", "{}")
-    (recipes / "_base.yaml").write_text(own.replace("benchmark: {}", f"benchmark: {{source: {source}}}"))
-    (recipes / "sft.yaml").write_text(SFT)
-    (recipes / "icl.yaml").write_text(ICL)
-    (recipes / "estimator.yaml").write_text(f"kind: estimator\nestimator: base\nmodel: {tiny_model}\n")
+    base = BASE.format(model=tiny_model, embedding=tiny_embedding, source=source)
+    recipes = write_recipes(tmp_path / "recipes", base, METHODS, base_estimator(tiny_model))
     monkeypatch.chdir(recipes)
     out = tmp_path / "out"
     assert invoke(monkeypatch, "compare", str(recipes), "--out", str(out)) == 0

@@ -9,39 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from method_helpers import make, train_once
 from safetensors.torch import load_file
 
 from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
-from rpm_methods.artifact import PolicyArtifact, read_artifact
-from rpm_methods.method import Method, MethodConfig, TrainContext
+from rpm_methods.artifact import read_artifact
+from rpm_methods.method import Method, TrainContext
 from rpm_methods.policy import Policy, load_policy
 from rpm_methods.registry import get_method, methods
 from rpm_methods.rollout_source import RewardPart
 from scoring.models.causal_lm import load_weights
 from scoring.models.generation import Generation, Sampling
 from scoring.models.resolver import locate_model
-
-TWO_STEPS = {"max_steps": 2, "learning_rate": 1e-2, "per_device_train_batch_size": 2, "save_steps": 1}
-CONFIGS: dict[str, dict[str, Any]] = {
-    "icl": {"examples": 2},
-    "sft": {"training": TWO_STEPS},
-    "da": {"training": TWO_STEPS},
-    "dpo": {"training": TWO_STEPS},
-    "rft": {"training": TWO_STEPS, "candidates": 2},
-    "grpo": {"training": TWO_STEPS | {"num_generations": 2}},
-    "thinking_sft": {"training": TWO_STEPS},
-    "thinking_rl": {"training": TWO_STEPS | {"num_generations": 2}},
-    "corl": {
-        "iterations": 1,
-        "max_reasoning_tokens": 8,
-        "max_response_tokens": 6,
-        "reasoning_rl": {"training": TWO_STEPS | {"num_generations": 2}},
-        "imitation": {"training": TWO_STEPS},
-        "response_rl": {"training": TWO_STEPS | {"num_generations": 2}},
-    },
-}
-"""Settings that make a method small; one without an entry takes two steps, or its defaults if it trains nothing."""
-
 
 QUICK = ("icl", "sft", "grpo")
 """One method of each way of training; the others are as slow and run in CI."""
@@ -86,31 +65,6 @@ def straight(method: Method[Any], setting: TrainContext) -> TrainContext:
 @pytest.fixture
 def context(setting: TrainContext, tmp_path: Path) -> TrainContext:
     return replace(setting, folder=tmp_path)
-
-
-def config_of(method: Method[Any]) -> MethodConfig:
-    small = {"training": TWO_STEPS} if method.spec.trains else {}
-    return method.config_type.model_validate(CONFIGS.get(method.spec.name, small))
-
-
-def train_once(method: Method[Any], setting: TrainContext) -> TrainContext:
-    """Return the context that the method was trained in, with the policy that it starts from."""
-    ready = with_parent(method, setting, setting.folder / method.spec.name)
-    if not ready.folder.exists():
-        ready.folder.mkdir()
-        method.train(config_of(method), ready)
-    return ready
-
-
-def with_parent(method: Method[Any], setting: TrainContext, folder: Path) -> TrainContext:
-    """Return the setting for a training in this folder."""
-    name = method.spec.starts_from
-    parent = None if name == "base" else read_artifact(train_once(get_method(name), setting).folder)
-    return replace(setting, folder=folder, parent=parent)
-
-
-def make(method: Method[Any], setting: TrainContext, folder: Path) -> PolicyArtifact:
-    return method.train(config_of(method), with_parent(method, setting, folder))
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from method_helpers import TWO_STEPS, config_of, with_parent
 from pydantic import ValidationError
-from test_methods_contract import TWO_STEPS, make, with_parent
 
 from benchmark import Benchmark, PromptRenderer, UserMistakes
 from benchmark.run_store import read_json
 from rpm_methods.da import DASettings, augmented_samples
-from rpm_methods.method import TrainContext
+from rpm_methods.method import Method, TrainContext
 from rpm_methods.registry import get_method
 from rpm_methods.training_rows import IGNORED, preference_rows, training_rows
 from scoring.likelihood import LikelihoodScorer
@@ -27,6 +28,11 @@ def context(tiny_model: Path, mini: Benchmark, renderer: PromptRenderer, tmp_pat
     folder.mkdir()
     base = locate_model(str(tiny_model))
     return TrainContext(base, "float32", "cpu", mini.train[:3], renderer, Sampling(6), 3, folder)
+
+
+def ready(method: Method[Any], context: TrainContext) -> TrainContext:
+    """Return the context with the policy that the method starts from, which is made beside its folder."""
+    return with_parent(method, replace(context, folder=context.folder.parent), context.folder)
 
 
 def test_augmented_dialogues_are_those_made_from_the_training_samples(mini: Benchmark) -> None:
@@ -68,7 +74,7 @@ def test_preferences_stand_behind_the_full_prompt_and_both_end_their_turn(
 
 def test_rejected_answers_are_given_to_prompts_that_name_nobody(context: TrainContext) -> None:
     dpo = get_method("dpo")
-    dpo.train(dpo.config_type.model_validate({"training": TWO_STEPS}), with_parent(dpo, context))
+    dpo.train(dpo.config_type.model_validate({"training": TWO_STEPS}), ready(dpo, context))
     kept = [json.loads(line) for line in (context.folder / "rejected.jsonl").read_text().splitlines()]
     assert sorted(int(index) for batch in kept for index in batch) == [0, 1, 2]
     for sample in context.samples:
@@ -90,7 +96,7 @@ def test_rft_trains_on_the_candidate_that_the_base_model_rewards_most(
 
     monkeypatch.setattr("rpm_methods.rft.training_rows", rows)
     config = rft.config_type.model_validate({"training": TWO_STEPS, "candidates": 4})
-    rft.train(config, with_parent(rft, replace(context, sampling=Sampling(12))))
+    rft.train(config, ready(rft, replace(context, sampling=Sampling(12))))
     batches = [json.loads(line) for line in (context.folder / "candidates.jsonl").read_text().splitlines()]
     made = {int(index): answer["text"] for batch in batches for index, answer in batch.items()}
     scorer = LikelihoodScorer(tiny_lm, batch_tokens=256)
@@ -129,12 +135,13 @@ def test_settings_of_data_augmentation_survive_being_written_down(config: dict[s
 def test_pairs_that_share_their_prompt_train_as_with_trls_own_forward_pass(
     context: TrainContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = with_parent(get_method("dpo"), context)
+    dpo = get_method("dpo")
+    shared = ready(dpo, context)
     plain = replace(shared, folder=context.folder.parent / "plain")
     plain.folder.mkdir()
-    make(get_method("dpo"), shared)
+    dpo.train(config_of(dpo), shared)
     monkeypatch.setattr("rpm_methods.adapter_training.why_not_shared", lambda *arguments, **others: "as asked")
-    make(get_method("dpo"), plain)
+    dpo.train(config_of(dpo), plain)
     mine, theirs = (
         [row for row in read_json(c.folder / "training_log.json") if "loss" in row] for c in (shared, plain)
     )

@@ -16,7 +16,12 @@ import pytest
 from spread_helpers import METHODS, outcome, write_comparison
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="Ray's workers are found by their names")]
-COMMAND = [sys.executable, "-c", "from recipes.cli import main; main()", "compare", "."]
+CODE = """import signal
+from recipes.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where these tests were started in the background
+main()
+"""
+COMMAND = [sys.executable, "-c", CODE, "compare", "."]
 PATIENCE = 1200
 """Seconds for what takes seconds on an idle machine."""
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import make_sample
 from endpoint_helpers import Asked, FakeServer, Interrupting, Reply, answer, serve
+from method_helpers import TWO_STEPS
 from mini_helpers import augmented_rows, json_lines
-from test_methods_contract import TWO_STEPS
 
 from benchmark import Benchmark, PromptRenderer, RunFailure, UserMistakes
 from rpm_methods.da import augmented_samples
