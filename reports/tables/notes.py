@@ -163,6 +163,12 @@ def _answer_notes(stages: Sequence[Row]) -> Iterator[str]:
             yield f"Responses {cause}: {', '.join(found)}."
 
 
+def _answering(stage: Row) -> str:
+    """Return the method whose responses a stage gave; an empty text where it gave none."""
+    kind, _, method = stage["name"].partition("/")
+    return cut(method) if kind == "responses" else ""
+
+
 def _engine_notes(manifest: Mapping[str, Any]) -> Iterator[str]:
     """Say which engine gave whose responses, where it was not one for all."""
     methods: dict[str, list[str]] = {}
@@ -174,12 +180,6 @@ def _engine_notes(manifest: Mapping[str, Any]) -> Iterator[str]:
             f"Responses come from more than one engine ({given}). Engines round differently, and that is part of the "
             "differences between methods."
         )
-
-
-def _answering(stage: Row) -> str:
-    """Return the method whose responses a stage gave; an empty text where it gave none."""
-    kind, _, method = stage["name"].partition("/")
-    return cut(method) if kind == "responses" else ""
 
 
 def _line(note: str) -> str:
