@@ -95,11 +95,16 @@ def _twice(estimators: Sequence[Estimator]) -> list[Mistake]:
 
 
 def _named(estimators: Sequence[Estimator]) -> dict[str, Estimator]:
-    """Name estimators by their folders; where several have one name, a number follows."""
+    """Name estimators by their folders, where several are called alike by the folders around them.
+
+    What is still alike, or is the baseline's name, gets a number behind it.
+    """
+    folders = [estimator.folder.resolve() for estimator in estimators]
+    same = Counter(folder.name for folder in folders)
     taken = Counter({BASELINE: 1})
     named: dict[str, Estimator] = {}
-    for estimator in estimators:
-        name = estimator.folder.resolve().name
+    for folder, estimator in zip(folders, estimators, strict=True):
+        name = folder.name if same[folder.name] == 1 else folder.parent.name
         taken[name] += 1
         named[name if taken[name] == 1 else f"{name}-{taken[name]}"] = estimator
     return named

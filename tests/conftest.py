@@ -137,3 +137,12 @@ def make_sample(sample_id: str = "IDTest-1", **changes: object) -> Sample:
         "golden_response": "Rye.",
     }
     return Sample(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def vllm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a server of the packaged model as `smol`; it starts with the first test that asks it."""
+    from vllm_server import serve_by_vllm
+
+    with serve_by_vllm(locate_model("smollm2-135m").folder, tmp_path_factory.mktemp("server") / "server.log") as url:
+        yield url

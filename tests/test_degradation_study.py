@@ -360,12 +360,16 @@ def test_estimators_of_one_folder_name_are_told_apart(
     (tmp_path / "t").mkdir()
     text = "user: '{user_persona} {agent_character} {dialogue_context} mine'\n"
     (tmp_path / "t" / "policy_without_reasoning.yaml").write_text(text, encoding="utf-8")
-    other: Estimator = write_base_estimator(str(tiny_model), tmp_path / "plain", templates=tmp_path / "t")
+    around = estimators["plain"].parent.name
+    twin = write_base_estimator(str(tiny_model), tmp_path / around / "plain", templates=tmp_path / "t")
+    study = prepare_study(benchmark.name, [estimators["plain"], twin.folder], study_settings(tiny_embedding))
+    assert list(study.estimators) == [around, f"{around}-2"]
+    other: Estimator = write_base_estimator(str(tiny_model), tmp_path / "other" / "plain", templates=tmp_path / "t")
     study = prepare_study(benchmark.name, [estimators["plain"], other.folder], study_settings(tiny_embedding))
-    assert list(study.estimators) == ["plain", "plain-2"]
+    assert list(study.estimators) == [around, "other"]
     finished, _ = run(benchmark, [estimators["plain"], other.folder], tmp_path / "out", study.design.settings)
     labels = [m["label"] for m in content(tmp_path / "out")["measures"]]
-    assert labels[:2] == [f"{other.label} (plain)", f"{other.label} (plain-2)"]
+    assert labels[:2] == [f"{other.label} ({around})", f"{other.label} (other)"]
     assert finished.files[0] == tmp_path / "out" / "degradations.md"
 
 

@@ -110,7 +110,7 @@ def kill_a_worker_at(driver: subprocess.Popen[str], unit: str) -> None:
         if process is not None:
             process.kill()
             return
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise AssertionError(f"no worker was seen at {unit}")
 
 

@@ -7,7 +7,6 @@ are those that the server counts itself, and nothing is asked twice. `make test-
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,8 @@ from construction_helpers import rows, scripted, step_of
 from endpoint_helpers import Asked, Reply, serve
 from made_run import MadeRun, make_run
 from test_command_line import invoke
-from test_vllm_serving import vllm_serve
 
 from benchmark import Benchmark, load_benchmark
-from scoring.models.resolver import locate_model
 
 pytestmark = [
     pytest.mark.vllm,
@@ -55,10 +52,8 @@ def _total(page: str, name: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    model, log = locate_model("smollm2-135m").folder, tmp_path_factory.mktemp("server") / "server.log"
-    with vllm_serve(model, log) as url:
-        yield Server(url)
+def server(vllm_server: str) -> Server:
+    return Server(vllm_server)
 
 
 @pytest.fixture(autouse=True)

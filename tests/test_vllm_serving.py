@@ -5,12 +5,6 @@ vLLM they are skipped.
 """
 
 import importlib.util
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +32,6 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM here: make test-vllm runs these"),
 ]
 SMALL = VllmSettings(gpu_memory_utilization=0.12)
-STARTING_SECONDS = 400
 SUBSETS = ("id", "german", "literature", "film", "theater", "gaming")
 
 
@@ -82,56 +75,25 @@ def test_a_stack_of_adapters_is_merged_once_and_an_interrupted_stage_goes_on(
     assert [row["response"] for row in answers] != [plain[index].text for index in range(len(samples))]
 
 
-@contextmanager
-def vllm_serve(model: Path, log: Path) -> Iterator[str]:
-    """Run vLLM's server on this machine; give its URL once it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [  # what `vllm serve` runs; that command itself asks for the GPU build's version and fails without it
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--host", "127.0.0.1",
-        "--port", str(port), "--served-model-name", "smol", "--dtype", "float32", "--enforce-eager",
-        "--generation-config", "vllm", "--gpu-memory-utilization", "0.12", "--max-model-len", "4096",
-    ]  # fmt: skip
-    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file) as server:
-        try:
-            deadline = time.monotonic() + STARTING_SECONDS
-            while not _healthy(port):
-                assert server.poll() is None, log.read_text()[-2000:]
-                assert time.monotonic() < deadline, log.read_text()[-2000:]
-                time.sleep(0.5)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            server.terminate()
-
-
-def _healthy(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 def test_a_server_answers_as_transformers_and_its_log_probabilities_are_ours(
-    real: ModelLocation, lm: CausalLM, mini: Benchmark, renderer: PromptRenderer, tmp_path: Path
+    vllm_server: str, real: ModelLocation, lm: CausalLM, mini: Benchmark, renderer: PromptRenderer, tmp_path: Path
 ) -> None:
     """Texts are equal, and every generated token's log-probability is to 0.05 nats."""
     sampling = Sampling(max_new_tokens=24, batch_tokens=8192)
     chosen = [renderer.render("response", mini.test[key][0]) for key in SUBSETS]
     expected = by_index(list(generate_batches(lm, chosen, sampling)))
-    with vllm_serve(real.folder, tmp_path / "server.log") as url:
-        settings = BackendSettings(backend="server", server=ServerSettings(url=url, model="smol", concurrency=8))
-        model = ServedModel(real, (), "icl", "float32", "cpu")
-        with open_backend(settings, model, sampling, tmp_path) as backend:
-            assert by_index(list(backend.generate(chosen, sampling))) == expected
-        as_text = BackendSettings(
-            backend="server", server=ServerSettings(url=url, model="smol", prompts="text", dialect="openai")
-        )
-        plain = replace(sampling, repetition_penalty=1.0, max_new_tokens=8)
-        with open_backend(as_text, model, plain, tmp_path) as backend:
-            made = by_index(list(backend.generate(chosen[:2], plain)))
-        assert made == by_index(list(generate_batches(lm, chosen[:2], plain)))
-        distances = [gap for prompt in chosen for gap in _log_prob_distances(url, lm, prompt, sampling)]
+    settings = BackendSettings(backend="server", server=ServerSettings(url=vllm_server, model="smol", concurrency=8))
+    model = ServedModel(real, (), "icl", "float32", "cpu")
+    with open_backend(settings, model, sampling, tmp_path) as backend:
+        assert by_index(list(backend.generate(chosen, sampling))) == expected
+    as_text = BackendSettings(
+        backend="server", server=ServerSettings(url=vllm_server, model="smol", prompts="text", dialect="openai")
+    )
+    plain = replace(sampling, repetition_penalty=1.0, max_new_tokens=8)
+    with open_backend(as_text, model, plain, tmp_path) as backend:
+        made = by_index(list(backend.generate(chosen[:2], plain)))
+    assert made == by_index(list(generate_batches(lm, chosen[:2], plain)))
+    distances = [gap for prompt in chosen for gap in _log_prob_distances(vllm_server, lm, prompt, sampling)]
     print(f"log-probabilities of {len(distances)} tokens: at most {max(distances):.2e} nats apart")
     assert len(distances) > 100
     assert max(distances) < 0.05
