@@ -7,6 +7,7 @@ from tabulate import tabulate
 from benchmark.published import PublishedPerplexity, published_perplexity
 from corl.ablation import GROUPS, Ablation
 from corl.ablation_variants import FULL, VARIANTS
+from reports.table import MISSING, p_text
 from scoring.statistics import RELIABLE_CLUSTERS, Interval
 
 HEADINGS = {"id": "ID", "user": "User shift", "character": "Character shift", "dialogue": "Dialogue shift"}
@@ -87,7 +88,7 @@ def _difference_table(ablation: Ablation, groups: Sequence[str]) -> str:
     rows = []
     for name in dict.fromkeys(one.second for one in ablation.differences):
         of = [found[name, group] for group in groups]
-        rows.append([LABELS[name], *(f"{_cell(d.difference, d.interval)}, {_p(d.adjusted_p)}" for d in of)])
+        rows.append([LABELS[name], *(f"{_cell(d.difference, d.interval)}, p {p_text(d.adjusted_p)}" for d in of)])
     return _table(["Compared with", *(HEADINGS[group] for group in groups)], rows)
 
 
@@ -112,11 +113,7 @@ def _cell(value: float | None, found: Interval | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _p(value: float | None) -> str:
-    return "p < 0.001" if value is not None and value < 0.001 else f"p {_number(value)}"
+    return MISSING if value is None else f"{value:.3f}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

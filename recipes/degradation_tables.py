@@ -12,7 +12,7 @@ from benchmark.statistics import SHIFT_LABELS
 from benchmark.subsets import subset
 from recipes.degradation_content import Row, kind_words
 from recipes.degradation_trends import AVERAGE
-from reports.table import UNRELIABLE, Cell, Column, Table, interval_detail, label, number, words
+from reports.table import UNRELIABLE, Cell, Column, Table, interval_detail, label, number, p_text, words
 from scoring.statistics import RELIABLE_CLUSTERS
 
 Content = Mapping[str, Any]
@@ -183,7 +183,7 @@ def _average_row(content: Content, measure: Row, unit: str, kind: str, shares: S
         words(kind_words(kind), value=kind),
         _measured_by(measure),
         _slope_cell(slope),
-        number(slope["adjusted_p"]),
+        Cell(slope["adjusted_p"], p_text(slope["adjusted_p"])),
         *(number(values[share], DIGITS[unit]) for share in shares),
         words("; ".join(_step_words(step) for step in steps)),
     )

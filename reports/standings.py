@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reports.run_data import TOKEN, MethodKey, Row, RunData
-from reports.table import interval_text
+from reports.table import interval_text, p_words
 from scoring.statistics import RELIABLE_CLUSTERS
 
 REFERENCE = "sft"
@@ -134,7 +134,7 @@ def _test_words(row: Row) -> str:
     p = row["adjusted_p"]
     if p is None:
         return "which could not be tested"
-    adjusted = "adjusted p < 0.001" if p < 0.001 else f"adjusted p = {p:.3f}"
+    adjusted = f"adjusted {p_words(p)}"
     if _significant(row):
         return f"significant ({adjusted})"
     if p < SIGNIFICANT:

@@ -77,6 +77,16 @@ def number(value: float | int | None, digits: int = 3, *, bold: bool = False, ma
     return Cell(value, shown, bold, mark, detail)
 
 
+def p_text(p: float | None) -> str:
+    """Return a p-value as shown."""
+    return MISSING if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_words(p: float) -> str:
+    """Return a p-value as within a sentence: "p = 0.012"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p_text(p)}"
+
+
 def interval_text(low: float | None, high: float | None, digits: int = 3) -> str:
     """Return an interval as shown; empty where there is none."""
     return "" if low is None or high is None else f"[{low:z.{digits}f}, {high:z.{digits}f}]"

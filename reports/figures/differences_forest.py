@@ -11,7 +11,7 @@ from reports.figures.marks import Mark, legend_above, marker, name_rows, names_w
 from reports.figures.words import base_words, caption, interval_words, method_words
 from reports.house_style import Chart, house_style
 from reports.run_data import TOKEN, MethodKey, Row, RunData
-from reports.table import Value, interval_text
+from reports.table import Value, interval_text, p_words
 
 REFERENCE = "sft"
 """The paper's own method of comparison."""
@@ -114,7 +114,7 @@ def _write_numbers(axes: Axes, found: Sequence[Difference]) -> None:
     """Write each value with its interval and corrected p-value right of the axes."""
     for place, one in enumerate(found):
         p = one.row["adjusted_p"]
-        said = [f"{one.value:+.3f}", interval_text(*(one.ends or (None, None))), "" if p is None else f"p = {p:.3f}"]
+        said = [f"{one.value:+.3f}", interval_text(*(one.ends or (None, None))), "" if p is None else p_words(p)]
         where = (1.02, place)
         axes.annotate(
             "  ".join(filter(None, said)), where, xycoords=("axes fraction", "data"), va="center", fontsize=7.5

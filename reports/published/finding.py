@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.table import MISSING
+from reports.table import p_text
 from reports.tables.notes import LEVEL
 from scoring.agreement import sign_test
 
@@ -60,11 +60,6 @@ def joint_verdict(verdicts: Sequence[Verdict]) -> Verdict:
     if FAILS in verdicts:
         return FAILS
     return HOLDS if verdicts and set(verdicts) == {HOLDS} else OPEN
-
-
-def p_text(p: float | None) -> str:
-    """Return a p-value as shown."""
-    return MISSING if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def signs_text(n_for: int, n: int, what: str) -> str:

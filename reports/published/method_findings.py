@@ -14,9 +14,9 @@ from reports.published.compared import (
     published_differences,
     published_scores,
 )
-from reports.published.finding import OPEN, Finding, Verdict, p_text, signs_text, verdict_of_p, verdict_of_signs
+from reports.published.finding import OPEN, Finding, Verdict, signs_text, verdict_of_p, verdict_of_signs
 from reports.run_data import MethodKey, RunData
-from reports.table import cut, interval_detail
+from reports.table import cut, interval_detail, p_text
 from reports.tables.columns import AVERAGE, REFERENCE, method_label
 
 

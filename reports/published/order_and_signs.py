@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from benchmark.seeds import derive_seed
 from reports.published.beside import base_notes, compared_bases, slug
 from reports.published.compared import Compared, compare, measured_differences
-from reports.published.finding import p_text
 from reports.run_data import RunData
-from reports.table import Cell, Column, Table, cut, label, number, words
+from reports.table import Cell, Column, Table, cut, label, number, p_text, words
 from reports.tables.columns import (
     AVERAGE,
     REFERENCE,

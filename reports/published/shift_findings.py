@@ -19,7 +19,6 @@ from reports.published.finding import (
     Finding,
     Verdict,
     joint_verdict,
-    p_text,
     signs_text,
     verdict_of_interval,
     verdict_of_p,
@@ -27,7 +26,7 @@ from reports.published.finding import (
 )
 from reports.published.shift_gaps import OTHERS, SHIFTS, Estimates, Gap, ShiftEstimate, estimates_of, gaps, under
 from reports.run_data import TOKEN, Row, RunData
-from reports.table import cut, interval_detail
+from reports.table import cut, interval_detail, p_text
 
 BOUND = "user_shift_bound"
 LOSS = "user_shift_remid"
