@@ -76,10 +76,9 @@ def side_by_side_table(content: Content) -> Table:
     columns = [Column("kind", "Kind", "left")]
     for measure in content["measures"]:
         unit = UNIT_WORDS[measure["units"][0]]
-        group = f"{measure['quantity']}, {measure['label']} ({unit})"
         columns += [
-            Column(f"slope_{measure['name']}", "Slope", group=group),
-            Column(f"steps_{measure['name']}", "Steps that rise", "left", group),
+            Column(f"slope_{measure['name']}", f"{measure['quantity']} ({measure['name']}), {unit}"),
+            Column(f"steps_{measure['name']}", "Rising", "left"),
         ]
     rows = []
     for kind in content["settings"]["kinds"]:
@@ -88,8 +87,8 @@ def side_by_side_table(content: Content) -> Table:
     notes = (
         "Slope: what is gained from no damage to all responses damaged, on average over the subsets, with its 95 % "
         "interval. *: the whole interval lies on one side of zero.",
-        "Steps that rise: shares between which the value grows though more is damaged; surely: the whole interval of "
-        "the step lies above zero.",
+        "Rising: steps from one share to the next where the value grows though more is damaged; surely: the whole "
+        "interval of the step lies above zero.",
         _unreliable_note(),
     )
     title = "Slopes side by side"
