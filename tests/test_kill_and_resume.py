@@ -38,7 +38,7 @@ generation: {{max_new_tokens: 16, batch_tokens: 2500}}
 scoring: {{batch_tokens: 64, embedding: {embedding}}}
 compute: {{device: cpu, dtype: float32, threads: 1}}
 """
-TRAINING = "training: {max_steps: 9, learning_rate: 1e-3, save_steps: 3, per_device_train_batch_size: 1}"
+TRAINING = "training: {max_steps: 15, learning_rate: 1e-3, save_steps: 3, per_device_train_batch_size: 1}"
 ROLLOUTS = "training: {max_steps: 3, learning_rate: 1e-3, save_steps: 1, num_generations: 4}"
 PHASES = (
     "max_reasoning_tokens: 8, max_response_tokens: 6, "
@@ -55,7 +55,7 @@ config: {{template: reasoning_features, iterations: 1, samples: 6, cold_start: {
 METHODS = {
     "icl": "config: {examples: 1}",
     "sft": f"config: {{{TRAINING}}}",
-    "dpo": f"config: {{{TRAINING}}}",
+    "dpo": f"config: {{{TRAINING.replace('15', '9')}}}",
     "rft": f"config: {{candidates: 3, {TRAINING}}}",
     "grpo": f"config: {{{ROLLOUTS}}}",
     "thinking_sft": f"config: {{{TRAINING}}}",
