@@ -26,7 +26,7 @@ TRAINING = {
     "gradient_accumulation_steps": 2,
     "learning_rate": 1e-3,
     "use_vllm": True,
-    "vllm_gpu_memory_utilization": 0.1,
+    "vllm_gpu_memory_utilization": 0.2,
 }
 
 

@@ -14,7 +14,7 @@ import torch
 from parity import Agreement, by_index, damped, logits_behind
 
 from benchmark import Benchmark, Prompt, PromptRenderer
-from scoring.models.backend_settings import BackendSettings, VllmSettings
+from scoring.models.backend_settings import BackendSettings
 from scoring.models.backends import ServedModel, open_backend
 from scoring.models.backends_vllm import VllmBackend, sampling_arguments
 from scoring.models.causal_lm import CausalLM, load_causal_lm, load_chat
@@ -29,7 +29,6 @@ pytestmark = [
 PROMPTS = {key: 3 for key in ("id", "literature", "film", "theater", "gaming", "word_level")}
 """Of the subsets in English, whose prompts are short; two of each other subset."""
 SAMPLING = Sampling(max_new_tokens=48)
-SMALL = VllmSettings(gpu_memory_utilization=0.12)
 Prompts = list[Prompt]
 
 
@@ -58,7 +57,7 @@ def lm(real: ModelLocation) -> CausalLM:
 def engine(real: ModelLocation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmBackend]:
     model = ServedModel(real, (), "icl", "float32", "cpu")
     folder = tmp_path_factory.mktemp("engine")
-    with open_backend(BackendSettings(backend="vllm", vllm=SMALL), model, SAMPLING, folder) as backend:
+    with open_backend(BackendSettings(backend="vllm"), model, SAMPLING, folder) as backend:
         assert isinstance(backend, VllmBackend)
         yield backend
 

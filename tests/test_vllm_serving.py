@@ -20,7 +20,7 @@ from benchmark.progress import SilentProgress
 from benchmark.run_store import read_jsonl
 from recipes.environment import Compute
 from recipes.stage_responses import BATCHES, RESPONSES, generate_responses
-from scoring.models.backend_settings import BackendSettings, ServerSettings, VllmSettings
+from scoring.models.backend_settings import BackendSettings, ServerSettings
 from scoring.models.backends import MERGED, ServedModel, open_backend
 from scoring.models.backends_vllm import sampling_arguments
 from scoring.models.causal_lm import CausalLM, load_causal_lm
@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.vllm,
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM here: make test-vllm runs these"),
 ]
-SMALL = VllmSettings(gpu_memory_utilization=0.12)
 SUBSETS = ("id", "german", "literature", "film", "theater", "gaming")
 
 
@@ -51,7 +50,7 @@ def test_a_stack_of_adapters_is_merged_once_and_an_interrupted_stage_goes_on(
     samples = [mini.test[key][0] for key in ("id", "german", "korean", "gaming")]
     sampling = Sampling(max_new_tokens=12, batch_tokens=2000)
     stacked_policy(real, tmp_path / "policy", sampling, scale=0.05)
-    by_vllm, own = BackendSettings(backend="vllm", vllm=SMALL), BackendSettings()
+    by_vllm, own = BackendSettings(backend="vllm"), BackendSettings()
     compute = Compute("cpu", "float32", torch.get_num_threads())
 
     def answer(backend: BackendSettings, progress: SilentProgress | Interrupting, folder: Path) -> None:

@@ -22,7 +22,7 @@ def serve_by_vllm(model: Path, log: Path) -> Iterator[str]:
     command = [  # what `vllm serve` runs; that command itself asks for the GPU build's version and fails without it
         sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--host", "127.0.0.1",
         "--port", str(port), "--served-model-name", "smol", "--dtype", "float32", "--enforce-eager",
-        "--generation-config", "vllm", "--gpu-memory-utilization", "0.12", "--max-model-len", "4096",
+        "--generation-config", "vllm", "--gpu-memory-utilization", "0.25", "--max-model-len", "4096",
     ]  # fmt: skip
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file) as server:
         try:
