@@ -17,14 +17,16 @@ from benchmark.seeds import derive_seed
 from corl.ablation import Ablation, compare_variants
 from corl.ablation_variants import FoldAblation
 from corl.estimator_training import TRAINING, EstimatorTraining
-from corl.phases import phase_curves, phase_records
+from corl.phases import phase_records
 from recipes.ablation_report import write_ablation
 from recipes.environment import package_versions, settle_compute, stage_key
 from recipes.prepared_estimator import PreparedEstimator, prepare_estimator, read_estimator_recipe
+from recipes.publishing import publish_estimator_training
 from recipes.quantized_weights import refuse_for_training
 from recipes.schema import CoRLEstimatorRecipe
 from recipes.stage import RunObserver, Stage, StageReport, run_stages
-from recipes.stage_estimator import estimator_training, training_stage
+from recipes.stage_estimator import ESTIMATOR, estimator_training, training_stage
+from reports.training.page import write_training_report
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,11 @@ def run_ablation(
             "package_versions": package_versions(),
             "seed": recipe.seed,
         }
-        curves = [phase_curves(training.folder / TRAINING / f"fold-{number}") for number in prepared.folds]
-        files = write_ablation(out, ablation, facts, dict(zip(prepared.folds, curves, strict=True)))
-        return FinishedAblation(ablation, files)
+        publish_estimator_training(folder, out)
+        written = write_training_report(out)
+        places = [out / "figures" / "training" / ESTIMATOR / f"fold-{number}.svg" for number in prepared.folds]
+        curves = [path for path in places if path in written]
+        return FinishedAblation(ablation, [*write_ablation(out, ablation, facts, curves), *curves])
 
 
 def _evaluate(training: EstimatorTraining, number: int, folder: Path) -> StageReport:

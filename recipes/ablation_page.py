@@ -16,6 +16,11 @@ PUBLISHED = {FULL: "corl", "without_corl": "without_corl", "without_reasoning": 
 THE_PAPERS = (
     "Table 1 of the paper: another model, other data, fitted on the splits that it is measured on; no intervals"
 )
+CURVES = (
+    "Phase by phase: 0.n is phase n of the cold start, k.n that of iteration k; supervised phases are shaded. Held-out "
+    "perplexity is that of some responses on which nothing is trained: in the generator's phases behind reasoning that "
+    "it writes anew, in the policy model's behind reasoning that stays."
+)
 LABELS = {variant.name: variant.label for variant in VARIANTS}
 
 
@@ -25,8 +30,8 @@ def published_rows() -> Iterator[PublishedPerplexity]:
     yield from (by_name[name] for name in PUBLISHED.values())
 
 
-def as_markdown(ablation: Ablation, facts: Mapping[str, object], figure: str | None) -> str:
-    """Return the page: perplexities, differences, what was shown, what the variants are."""
+def as_markdown(ablation: Ablation, facts: Mapping[str, object], figures: Sequence[str]) -> str:
+    """Return the page: perplexities, differences, what was shown, what the variants are, curves from relative paths."""
     groups = list(dict.fromkeys(one.group for one in ablation.perplexities))
     used = ", ".join(str(number) for number in ablation.folds)
     parts = [
@@ -49,7 +54,8 @@ def as_markdown(ablation: Ablation, facts: Mapping[str, object], figure: str | N
         "## Variants",
         "\n".join(f"- {variant.label} (`{variant.name}`): {variant.description}" for variant in VARIANTS),
         *(["## Notes", "\n".join(f"- {note}" for note in ablation.notes)] if ablation.notes else []),
-        *(["## While it trained", _curves_text(figure)] if figure else []),
+        *(["## While it trained", CURVES] if figures else []),
+        *(f"![Curves of the training of one fold]({path})" for path in figures),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -118,12 +124,3 @@ def _number(value: float | None) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(rows, headers=heads, tablefmt="github", disable_numparse=True)
-
-
-def _curves_text(figure: str) -> str:
-    return (
-        "Perplexity of some held-out responses, step by step of reinforcement learning: in the generator's phases "
-        "behind reasoning that it writes anew, in the policy model's behind reasoning that stays. A line stands where "
-        "a phase begins; before those of the policy model it learned the golden responses by SFT.\n\n"
-        f"![Curves]({figure})"
-    )

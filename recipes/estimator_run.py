@@ -13,7 +13,7 @@ from recipes.launch import Launcher, devices_of, launch_facts, launch_of_estimat
 from recipes.launch_job import describe_estimator
 from recipes.manifest import write_estimator_manifest
 from recipes.prepared_estimator import PreparedEstimator, prepare_estimator, read_estimator_recipe
-from recipes.publishing import publish_training
+from recipes.publishing import publish_estimator_training
 from recipes.quantized_weights import refuse_for_training
 from recipes.stage import RunObserver, StageRecord, run_stages
 from recipes.stage_estimator import ESTIMATOR, training_stage
@@ -66,7 +66,7 @@ def run_training(
             stages = Launcher(launch, describe_estimator(prepared), compute, out, progress).launched(stages)
         folders, (record,) = run_stages(stages, store, observer)
         copy_estimator(folders[stage.name] / ESTIMATOR, out / ESTIMATOR)
-        publish_training(folders, out)
+        publish_estimator_training(folders[stage.name], out)
         write_training_report(out)
         estimator = read_estimator(out / ESTIMATOR)
         facts = {"executor": "local", **launch_facts(launch)}

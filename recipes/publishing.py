@@ -12,6 +12,7 @@ from recipes.stage_baseline import BASELINE
 from recipes.stage_bounds import BOUNDS
 from recipes.stage_convergence import CONVERGENCE
 from recipes.stage_divergences import DIVERGENCES
+from recipes.stage_estimator import ESTIMATOR
 from recipes.stage_reasoning import REASONING
 from recipes.stage_scores import FILES as SCORES
 from recipes.stage_tokens import TOKENS
@@ -65,8 +66,16 @@ def publish_training(folders: Mapping[str, Path], out: Path) -> None:
         kind, _, method = stage.partition("/")
         if kind == "policy":
             _publish_phases(folder, out / "training" / method)
-        elif stage == "estimator":
-            _publish_phases(folder / TRAINING, out / "training" / stage)
+        elif stage == ESTIMATOR:
+            publish_estimator_training(folder, out)
+
+
+def publish_estimator_training(folder: Path, out: Path) -> None:
+    """Copy what an estimator's training left to `training/estimator/`; that of methods stays as it is."""
+    with disk_errors(out):
+        for old in (out / "training" / ESTIMATOR, out / "figures" / "training" / ESTIMATOR):
+            shutil.rmtree(old, ignore_errors=True)
+    _publish_phases(folder / TRAINING, out / "training" / ESTIMATOR)
 
 
 def _publish_phases(folder: Path, target: Path) -> None:

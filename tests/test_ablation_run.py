@@ -52,7 +52,8 @@ compute: {{device: cpu, dtype: float32, threads: 1}}
 """
 SFT = "{training: {max_steps: 1, learning_rate: 1.0e-2, warmup_steps: 0, per_device_train_batch_size: 2}}"
 RL = "{training: {max_steps: 1, learning_rate: 1.0e-2, num_generations: 2, per_device_train_batch_size: 2}}"
-WRITTEN = ("ablation.md", "ablation.json", "ablation.csv", "curves.svg", "curves.png")
+CURVES = "figures/training/estimator/fold-{}.svg"
+WRITTEN = ("ablation.md", "ablation.json", "ablation.csv", CURVES.format(1), "training/README.md")
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,9 @@ def test_the_command_prints_the_page(finished: Finished) -> None:
     found = CliRunner().invoke(app, [str(finished.recipe), "--out", str(finished.out), "--fold", "0", "--fold", "1"])
     assert found.exit_code == 0, found.output
     assert (finished.out / "ablation.md").read_text() in found.output
-    assert str(finished.out / "curves.svg") in found.output
+    for number in (0, 1):
+        assert str(finished.out / CURVES.format(number)) in found.output
+        assert f"({CURVES.format(number)})" in found.output, "the page shows it"
 
 
 @pytest.mark.slow
@@ -235,7 +238,10 @@ def test_a_run_on_one_fold_goes_on_after_an_interruption_and_says_which_fold_it_
     straight, broken = (Path(shutil.copytree(finished.out, tmp_path / name)) for name in ("straight", "broken"))
     ablate(prepared, straight)
     assert read_json(straight / "ablation.json")["folds_used"] == [1]
-    assert "Folds used: 1 of 2." in (straight / "ablation.md").read_text()
+    page = (straight / "ablation.md").read_text()
+    assert "Folds used: 1 of 2." in page
+    assert CURVES.format(1) in page
+    assert CURVES.format(0) not in page
     (lost,) = broken.glob("stages/ablation-fold-1-*")
     shutil.rmtree(lost)
     left = [5]  # the first variant has four lines, all of its own file
