@@ -8,8 +8,15 @@ from typing import Protocol
 class Progress(Protocol):
     """Something that shows the advance of named tasks."""
 
-    def task(self, title: str, total: int) -> AbstractContextManager["Advance"]:
-        """Open a task of `total` units: `with progress.task(...) as advance: advance(1)`."""
+    def task(self, title: str, total: int, *, alike: bool = True) -> AbstractContextManager["Advance"]:
+        """Open a task of `total` units: `with progress.task(...) as advance: advance(1)`.
+
+        Args:
+            title: what is done.
+            total: number of units.
+            alike: whether its units take like times. Where they do not, as those of a work whose parts are tasks
+                themselves, nobody can tell from some how long the others will take.
+        """
 
 
 class Advance(Protocol):
@@ -23,7 +30,7 @@ class SilentProgress:
     """Shows nothing: for tests and for use as a library."""
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
         """Open a task that nobody watches."""
 
         def advance(units: int = 1) -> None:

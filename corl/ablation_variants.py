@@ -105,10 +105,15 @@ class FoldAblation:
         """
         samples = held_out(self.training, self.number)
         loop = self.training.loop(self.number)
-        outcome = loop.run()
-        runner = replace(loop.runner, folder=self.folder, seed=derive_seed(loop.runner.seed, "ablation"))
-        work = _Work(loop, outcome, runner, samples)
-        found = {variant.name: work.evaluation(variant) for variant in VARIANTS}
+        found = {}
+        with loop.runner.progress.task("co-evolution and variants", 1 + len(VARIANTS), alike=False) as passed:
+            outcome = loop.run()
+            passed()
+            runner = replace(loop.runner, folder=self.folder, seed=derive_seed(loop.runner.seed, "ablation"))
+            work = _Work(loop, outcome, runner, samples)
+            for variant in VARIANTS:
+                found[variant.name] = work.evaluation(variant)
+                passed()
         return FoldEvaluation(self.number, samples, found, outcome.notes)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmark.progress import SilentProgress
+from benchmark.progress import Advance, SilentProgress
 from benchmark.sample import Sample
 from corl.cold_start import ColdStart
 from corl.guards import reasoning_guards
@@ -30,6 +30,8 @@ from scoring.reasoning_text import ReasoningReader, reasoning_reader
 
 POLICY = "policy_with_reasoning"
 """The policy model's template."""
+COLD_START_PHASES, ITERATION_PHASES = 2, 4
+"""The trainings, and in an iteration the writing of reasoning."""
 BESIDE = "policy"
 """PEFT's name of the policy model while the generator is in training."""
 
@@ -82,21 +84,23 @@ class FoldLoop:
         An iteration that diverges ends the co-evolution, and the pair from before it is the fold's: half an iteration
         would leave a policy model that does not know its generator.
         """
-        pair = cold = self._cold_start()
-        notes, finished = [], 0
-        for number in range(1, self.settings.iterations + 1):
-            runner = below(self.runner, f"iteration-{number:02d}")
-            try:
-                with remembering_divergence(runner.folder):
-                    pair = self._iteration(runner, pair)
-                finished = number
-            except TrainingDiverged as error:
-                kept = f"iteration {number - 1}" if number > 1 else "the cold start"
-                notes.append(f"iteration {number} diverged, so the adapters of {kept} are kept ({error})")
-                break
+        iterations, notes, finished = self.settings.iterations, [], 0
+        phases = COLD_START_PHASES + ITERATION_PHASES * iterations
+        with self.runner.progress.task("phases", phases, alike=False) as passed:
+            pair = cold = self._cold_start(passed)
+            for number in range(1, iterations + 1):
+                runner = below(self.runner, f"iteration-{number:02d}")
+                try:
+                    with remembering_divergence(runner.folder):
+                        pair = self._iteration(runner, pair, passed)
+                    finished = number
+                except TrainingDiverged as error:
+                    kept = f"iteration {number - 1}" if number > 1 else "the cold start"
+                    notes.append(f"iteration {number} diverged, so the adapters of {kept} are kept ({error})")
+                    break
         return FoldOutcome(pair, cold, finished, tuple(notes))
 
-    def _cold_start(self) -> Pair:
+    def _cold_start(self, passed: Advance) -> Pair:
         runner, cold, settings = below(self.runner, "cold-start"), self.data.cold_start, self.settings
         targets = [cold.targets[sample.sample_id] for sample in cold.samples]
         shown = [self._reader.shown(target).text for target in targets]
@@ -107,12 +111,13 @@ class FoldLoop:
         def policy_rows() -> list[TrainingRow]:
             return training_rows(cold.samples, runner.renderer, POLICY, self.chat, reasonings=shown)
 
-        return Pair(
-            generator=runner.imitate("1-generator-sft", generator_rows, settings.cold_start, adapter=None),
-            policy=runner.imitate("2-policy-sft", policy_rows, settings.cold_start, adapter=None),
-        )
+        generator = runner.imitate("1-generator-sft", generator_rows, settings.cold_start, adapter=None)
+        passed()
+        policy = runner.imitate("2-policy-sft", policy_rows, settings.cold_start, adapter=None)
+        passed()
+        return Pair(generator, policy)
 
-    def _iteration(self, runner: PhaseRunner, pair: Pair) -> Pair:
+    def _iteration(self, runner: PhaseRunner, pair: Pair, passed: Advance) -> Pair:
         settings, samples = self.settings, self.data.evolve
         generator = runner.reinforce(
             "1-generator-rl",
@@ -122,13 +127,16 @@ class FoldLoop:
             adapter=pair.generator,
             beside={BESIDE: pair.policy},
         )
+        passed()
         shown = by_first(lambda: self._written(runner, generator))
+        passed()
 
         def policy_rows() -> list[TrainingRow]:
             texts = [shown[sample.sample_id] for sample in samples]
             return training_rows(samples, runner.renderer, POLICY, self.chat, reasonings=texts)
 
         policy = runner.imitate("2-policy-sft", policy_rows, settings.imitation, adapter=pair.policy)
+        passed()
         policy = runner.reinforce(
             "3-policy-rl",
             lambda: self._policy_task(shown),
@@ -136,6 +144,7 @@ class FoldLoop:
             new_tokens=settings.max_response_tokens,
             adapter=policy,
         )
+        passed()
         return Pair(generator, policy)
 
     def _generator_task(self, runner: PhaseRunner) -> RolloutTask:

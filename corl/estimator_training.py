@@ -1,12 +1,12 @@
 """Training of an estimator: its folds, what each may see, the loop on each, and the directory that comes of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark.progress import Progress, SilentProgress
+from benchmark.progress import Advance, Progress, SilentProgress
 from benchmark.prompts import PromptRenderer
 from benchmark.sample import Sample
 from benchmark.seeds import derive_seed, draw_in_order
@@ -83,8 +83,11 @@ class EstimatorTraining:
             UserMistakes: samples without a trace, folds that cannot be made, prompts that do not fit.
             RunFailure: the cold start diverged, or the disk is full.
         """
-        cold = self.cold_start
-        outcomes = tuple(self.loop(number).run() for number in range(self.n_folds or 1))
+        folds = range(self.n_folds or 1)
+        with self.progress.task("traces and folds", 1 + len(folds), alike=False) as passed:
+            cold = self.cold_start
+            passed()
+            outcomes = tuple(self._outcomes(folds, passed))
         notes = _echo_notes(cold)
         notes += [_of_fold(number, note, self.n_folds) for number, o in enumerate(outcomes) for note in o.notes]
         estimator = by_first(lambda: self._write(outcomes, notes))
@@ -96,6 +99,11 @@ class EstimatorTraining:
         }
         phases = phase_records(self.folder / TRAINING)
         return TrainedEstimator(estimator, phases, counts | total_counts(phases), outcomes)
+
+    def _outcomes(self, folds: Sequence[int], passed: Advance) -> Iterator[FoldOutcome]:
+        for number in folds:
+            yield self.loop(number).run()
+            passed()
 
     def _write(self, outcomes: Sequence[FoldOutcome], notes: Sequence[str]) -> Estimator:
         return write_corl_estimator(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from benchmark.progress import Advance
 from benchmark.run_store import append_jsonl, read_appended_jsonl
 from benchmark.sample import Sample
 from corl.guards import reasoning_guards
@@ -30,6 +31,8 @@ from scoring.models.out_of_memory import out_of_memory_names
 from scoring.rewards import answer_likelihoods
 from scoring.sampling import Rollout
 
+PHASES = 4
+"""Of an iteration: three trainings, and the writing of thoughts."""
 THOUGHTS = "thoughts.jsonl"
 BESIDE = "before"
 """PEFT's name of the model as it was before it learns to think."""
@@ -67,21 +70,22 @@ class ThinkingLoop:
             TrainingDiverged: the first iteration did.
         """
         adapter: Path | None = None
-        counts = {"thinking_cut": 0, "thinking_left_out": 0}
-        for number in range(1, self.settings.iterations + 1):
-            runner = below(self.runner, f"iteration-{number:02d}")
-            try:
-                with remembering_divergence(runner.folder):
-                    adapter, found = self._iteration(runner, adapter)
-            except TrainingDiverged:
-                if adapter is None:
-                    raise
-                return ThinkingOutcome(adapter, number - 1, diverged=True, counts=counts)
-            counts = {name: counts[name] + count for name, count in found.items()}
+        counts, iterations = {"thinking_cut": 0, "thinking_left_out": 0}, self.settings.iterations
+        with self.runner.progress.task("phases", PHASES * iterations, alike=False) as passed:
+            for number in range(1, iterations + 1):
+                runner = below(self.runner, f"iteration-{number:02d}")
+                try:
+                    with remembering_divergence(runner.folder):
+                        adapter, found = self._iteration(runner, adapter, passed)
+                except TrainingDiverged:
+                    if adapter is None:
+                        raise
+                    return ThinkingOutcome(adapter, number - 1, diverged=True, counts=counts)
+                counts = {name: counts[name] + count for name, count in found.items()}
         assert adapter is not None  # there is at least one iteration
-        return ThinkingOutcome(adapter, self.settings.iterations, diverged=False, counts=counts)
+        return ThinkingOutcome(adapter, iterations, diverged=False, counts=counts)
 
-    def _iteration(self, runner: PhaseRunner, before: Path | None) -> tuple[Path, dict[str, int]]:
+    def _iteration(self, runner: PhaseRunner, before: Path | None, passed: Advance) -> tuple[Path, dict[str, int]]:
         thinker = runner.reinforce(
             "1-thinking-rl",
             lambda: self._thinking_task(before),
@@ -90,7 +94,9 @@ class ThinkingLoop:
             adapter=before,
             beside={} if before is None else {BESIDE: before},
         )
+        passed()
         thoughts, counts = self._thoughts(runner, thinker)
+        passed()
         samples = [sample for sample in self.samples if sample.sample_id in thoughts]
 
         def rows() -> list[TrainingRow]:
@@ -98,6 +104,7 @@ class ThinkingLoop:
             return training_rows(samples, self.runner.renderer, TEMPLATE, self.chat, answers=answers)
 
         imitator = runner.imitate("2-answer-sft", rows, self.settings.imitation, adapter=thinker)
+        passed()
         adapter = runner.reinforce(
             "3-response-rl",
             lambda: self._response_task(samples, thoughts),
@@ -105,6 +112,7 @@ class ThinkingLoop:
             new_tokens=self.settings.max_response_tokens,
             adapter=imitator,
         )
+        passed()
         return adapter, counts
 
     @cached_property

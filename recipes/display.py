@@ -29,6 +29,16 @@ class Task:
 
     title: str
     pace: Pace
+    alike: bool
+    """Whether its units take like times."""
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds that it still takes; None where nothing can be said."""
+        return self.pace.seconds_left(now) if self.alike else None
+
+    def parts_to_come(self) -> int:
+        """Return how many of its units have not begun, where they are not alike; else 0."""
+        return 0 if self.alike else max(self.pace.total - self.pace.done - 1, 0)
 
 
 class FollowedRun:
@@ -82,9 +92,9 @@ class FollowedRun:
             self.done.add(name)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
         """Open a task of `total` units."""
-        opened = Task(title, Pace(total))
+        opened = Task(title, Pace(total), alike)
 
         def advance(units: int = 1) -> None:
             with self.lock:
@@ -123,13 +133,14 @@ class FollowedRun:
             return add_up([*self._running_left(), *left])
 
     def _running_left(self) -> list[float | None]:
-        """Judge the running stages by the slowest of their tasks, or before they can be judged, by their kinds.
+        """Judge the running stages by the slowest of their tasks, or where they cannot be judged so, by their kinds.
 
-        A stage that takes longer than its kind is not about to end: nothing is known of it until its pace is.
+        They cannot before anything has advanced, nor while parts are to come that are unlike those that were. A stage
+        that takes longer than its kind is not about to end: nothing is known of it until its pace is.
         """
         now = self.clock()
-        paces = [left for task in self.tasks if (left := task.pace.seconds_left(now)) is not None]
-        if paces:
+        paces = [left for task in self.tasks if (left := task.seconds_left(now)) is not None]
+        if paces and not any(task.parts_to_come() for task in self.tasks):
             return [max(paces)]
         kinds = [self._kind_left(name, now - since) for name, since in self.running.items()]
         known = [left for left in kinds if left is not None]
@@ -213,6 +224,6 @@ class LineView(FollowedRun):
         if not task.pace.done or now - self._shown < SECONDS_BETWEEN_LINES:
             return
         self._shown = now
-        left = task.pace.seconds_left(now)
+        left = task.seconds_left(now)
         own = "" if left is None else f", {about(left)} left"
         self._tell(f"  {task.title}: {task.pace.done} of {task.pace.total}{own}; left of the run: {self.time_left()}")

@@ -20,14 +20,14 @@ class WrittenProgress:
         path.touch()
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
         """Open a task of `total` units."""
         number = next(self._numbers)
 
         def advance(units: int = 1) -> None:
             self._write({"task": number, "units": units})
 
-        self._write({"task": number, "title": title, "total": total})
+        self._write({"task": number, "title": title, "total": total, "alike": alike})
         try:
             yield advance
         finally:
@@ -68,7 +68,7 @@ class ProgressReader:
     def _tell(self, row: dict[str, Any]) -> None:
         number = row["task"]
         if "title" in row:
-            opened = self._progress.task(row["title"], row["total"])
+            opened = self._progress.task(row["title"], row["total"], alike=row["alike"])
             self._tasks[number] = opened, opened.__enter__()
         elif "closed" in row:
             self._tasks.pop(number)[0].__exit__(None, None, None)

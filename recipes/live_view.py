@@ -152,7 +152,7 @@ def _shrink(n: int, rows: int) -> tuple[int, int]:
 
 def _task_row(task: Task, now: float, width: int) -> Table:
     """Return a task's row: title, bar, units done of total, time left."""
-    left = task.pace.seconds_left(now)
+    left = task.seconds_left(now)
     room = width - TASK_INDENT - NUMBERS
     title = Text(task.title)
     title.truncate(max(room - SHORTEST_BAR, 1), overflow="ellipsis")

@@ -28,6 +28,7 @@ class Opened:
     number: int
     title: str
     total: int
+    alike: bool
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ReportingProgress:
         self._report = report
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
         """Open a task of `total` units; its advance is reported twice a second at most."""
         number, waiting, last = next(_NUMBERS), 0, float("-inf")
 
@@ -67,7 +68,7 @@ class ReportingProgress:
                 self._report(Advanced(number, waiting))
                 waiting, last = 0, time.monotonic()
 
-        self._report(Opened(number, title, total))
+        self._report(Opened(number, title, total, alike))
         try:
             yield advance
         finally:

@@ -132,7 +132,8 @@ class RayWorkers:
         if isinstance(report, Opened):
             opened = ExitStack()
             title = f"{task.unit.label}: {report.title}"
-            task.shown[report.number] = opened.enter_context(self._progress.task(title, report.total)), opened
+            shown = self._progress.task(title, report.total, alike=report.alike)
+            task.shown[report.number] = opened.enter_context(shown), opened
         elif report.number in task.shown:
             advance, opened = task.shown[report.number]
             if isinstance(report, Advanced):

@@ -102,9 +102,11 @@ class DataAugmentation:
             UserMistakes: the teacher's file is faulty, or holds no dialogue made from a training sample.
             RunFailure: the teacher's endpoint refused or failed; what it gave is kept, and training has not begun.
         """
-        made = augmented_samples(by_first(lambda: _source(config, context)), context.samples)
-        rows = training_rows([*context.samples, *made], context.renderer, TEMPLATE, load_chat(context.base))
-        tokens = train_on_rows(rows, config, context)
+        with context.progress.task("data and training", 2, alike=False) as passed:
+            made = augmented_samples(by_first(lambda: _source(config, context)), context.samples)
+            passed()
+            rows = training_rows([*context.samples, *made], context.renderer, TEMPLATE, load_chat(context.base))
+            tokens = train_on_rows(rows, config, context)
         return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=tokens)
 
 

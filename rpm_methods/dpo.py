@@ -50,12 +50,14 @@ class DirectPreferenceOptimization:
 
     def train(self, config: DPOSettings, context: TrainContext) -> PolicyArtifact:
         """Collect rejected answers, then train; both go on from what an interrupted run left."""
-        rejected = by_first(lambda: self._rejected(context))
-        chat = load_chat(context.base)
-        rows = preference_rows(context.samples, rejected, context.renderer, TEMPLATE, chat)
-        preflight = check_rows([row for pair in rows for row in pair.both], chat, context_length(context.base))
-        longest = longest_collated([max(len(row.input_ids) for row in pair.both) for pair in rows])
-        trained = train_adapter(partial(_make_trainer, rows), chat, config, context, preflight, longest)
+        with context.progress.task("data and training", 2, alike=False) as passed:
+            rejected = by_first(lambda: self._rejected(context))
+            passed()
+            chat = load_chat(context.base)
+            rows = preference_rows(context.samples, rejected, context.renderer, TEMPLATE, chat)
+            preflight = check_rows([row for pair in rows for row in pair.both], chat, context_length(context.base))
+            longest = longest_collated([max(len(row.input_ids) for row in pair.both) for pair in rows])
+            trained = train_adapter(partial(_make_trainer, rows), chat, config, context, preflight, longest)
         check_moved(trained)
         return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=trained.tokens)
 

@@ -56,10 +56,12 @@ class RejectionSamplingFineTuning:
 
     def train(self, config: RFTSettings, context: TrainContext) -> PolicyArtifact:
         """Sample, choose, train; each goes on from what an interrupted run left."""
-        winners = by_first(lambda: self._winners(config, context))
-        chat = load_chat(context.base)
-        rows = training_rows(context.samples, context.renderer, TEMPLATE, chat, answers=winners)
-        tokens = train_on_rows(rows, config, context)
+        with context.progress.task("data and training", 2, alike=False) as passed:
+            winners = by_first(lambda: self._winners(config, context))
+            passed()
+            chat = load_chat(context.base)
+            rows = training_rows(context.samples, context.renderer, TEMPLATE, chat, answers=winners)
+            tokens = train_on_rows(rows, config, context)
         return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=tokens)
 
     def _winners(self, config: RFTSettings, context: TrainContext) -> list[str]:

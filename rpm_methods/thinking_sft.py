@@ -57,9 +57,12 @@ class ThinkingSupervisedFineTuning:
             UserMistakes: traces that are missing or faulty, all of them.
             RunFailure: the teacher gave none for some samples, all of which are listed.
         """
-        answers = thinking_answers(collect_traces(config, context.samples, context), context.samples, context.renderer)
-        rows = training_rows(context.samples, context.renderer, TEMPLATE, load_chat(context.base), answers=answers)
-        tokens = train_on_rows(rows, config, context)
+        samples, renderer = context.samples, context.renderer
+        with context.progress.task("data and training", 2, alike=False) as passed:
+            answers = thinking_answers(collect_traces(config, samples, context), samples, renderer)
+            passed()
+            rows = training_rows(samples, renderer, TEMPLATE, load_chat(context.base), answers=answers)
+            tokens = train_on_rows(rows, config, context)
         return trained_artifact(self.spec, context, template=TEMPLATE, training_tokens=tokens)
 
 

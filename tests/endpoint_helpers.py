@@ -128,7 +128,7 @@ class Interrupting:
         self.left = at
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
         """Open a task; the count goes on from one to the next."""
 
         def advance(units: int = 1) -> None:

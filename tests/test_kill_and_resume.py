@@ -162,7 +162,7 @@ class _Recording(SilentProgress):
         self.steps = steps
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
         def advance(units: int = 1) -> None:
             if title == "training steps":
                 self.steps.append(units)

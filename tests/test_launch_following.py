@@ -68,9 +68,9 @@ class Told:
     events: list[tuple[str, object]] = field(default_factory=list)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
         """Keep that a task is opened, each of its units and that it is closed."""
-        self.events.append(("opened", (title, total)))
+        self.events.append(("opened", (title, total, alike)))
         yield lambda units=1: self.events.append((title, units))
         self.events.append(("closed", title))
 
@@ -80,24 +80,24 @@ def test_tasks_that_are_written_are_told_as_they_come(tmp_path: Path) -> None:
     reader = ProgressReader(path, told)
     reader.forward()
     written = WrittenProgress(path)
-    with written.task("steps", 3) as advance:
+    with written.task("steps", 3, alike=False) as advance:
         reader.forward()
-        assert told.events == [("opened", ("steps", 3))]
+        assert told.events == [("opened", ("steps", 3, False))]
         advance(2)
         with written.task("within", 1) as other:
             other()
         advance()
     reader.forward()
-    assert told.events[1:4] == [("steps", 2), ("opened", ("within", 1)), ("within", 1)]
+    assert told.events[1:4] == [("steps", 2), ("opened", ("within", 1, True)), ("within", 1)]
     assert told.events[4:] == [("closed", "within"), ("steps", 1), ("closed", "steps")]
 
 
 def test_a_line_that_is_not_whole_waits_and_what_a_killed_process_left_open_is_closed(tmp_path: Path) -> None:
     path, told = tmp_path / "progress.jsonl", Told()
     reader = ProgressReader(path, told)
-    path.write_text('{"task": 1, "title": "steps", "total": 3}\n{"task": 1, "un')
+    path.write_text('{"task": 1, "title": "steps", "total": 3, "alike": true}\n{"task": 1, "un')
     reader.forward()
-    assert told.events == [("opened", ("steps", 3))]
+    assert told.events == [("opened", ("steps", 3, True))]
     with path.open("a") as file:
         file.write('its": 2}\n{"task":')
     reader.close()

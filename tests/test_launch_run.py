@@ -50,7 +50,7 @@ class Watched:
     totals: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Advance]:
+    def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
         """Take note of a task's units."""
         self.totals[title] = total
 

@@ -101,6 +101,29 @@ def test_every_stage_has_a_row_in_the_order_of_the_plan() -> None:
     assert "answers of icl" not in "".join(rows(view))
 
 
+def test_a_stage_of_unlike_parts_is_not_judged_by_the_part_that_is_done_now_until_it_is_the_last() -> None:
+    clock = Clock()
+    view = live(terminal(), clock)
+    view.planned(outlooks(["estimator", "likelihoods"]), KindTimes([("likelihoods", 60.0)]))
+    view.started("estimator")
+    with view.task("phases", 3, alike=False) as passed:
+        for _ in range(2):
+            with view.task("training steps", 9) as advance:
+                for _ in range(3):
+                    clock.now += 10
+                    advance()
+                assert rows(view)[2].endswith("3 of 9  about 1 min left"), "of the part"
+                assert str(view.time_left()) == "about 1 min, and 1 stage not timed yet", "of likelihoods alone"
+            passed()
+        assert rows(view)[1].startswith("    phases")
+        assert rows(view)[1].endswith("2 of 3"), "two phases say nothing of the third"
+        with view.task("training steps", 100) as advance:
+            for _ in range(3):
+                clock.now += 10
+                advance()
+            assert str(view.time_left()) == "about 17 min"  # 97 steps of 10 s, and 60 s
+
+
 def test_a_running_stage_is_judged_by_its_kind_until_its_pace_is_known_or_its_kind_is_outlived() -> None:
     clock = Clock()
     view = live(terminal(), clock)

@@ -131,7 +131,7 @@ def test_a_run_cut_off_goes_on_from_its_checkpoint_to_the_same_losses(
     context = make_context("cut")
 
     class Cut(SilentProgress):
-        def task(self, title: str, total: int) -> Any:  # noqa: ANN401
+        def task(self, title: str, total: int, *, alike: bool = True) -> Any:  # noqa: ANN401
             return _Interrupting(3)
 
     with pytest.raises(KeyboardInterrupt):
