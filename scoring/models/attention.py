@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from scoring.models.prompt_rows import Held, attend
+
 NAME = "grouped_sdpa"
 
 
@@ -27,11 +29,16 @@ def use_grouped_attention(model: Any) -> None:  # noqa: ANN401 - a transformers 
     model.set_attn_implementation(NAME)
 
 
+def attends_grouped(model: Any) -> bool:  # noqa: ANN401 - a transformers model
+    """Tell whether a model has been switched to this implementation."""
+    return bool(model.config.get_text_config()._attn_implementation == NAME)
+
+
 def grouped_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+    key: torch.Tensor | Held,
+    value: torch.Tensor | Held,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     **arguments: Any,  # noqa: ANN401 - passed through to transformers
@@ -41,7 +48,7 @@ def grouped_attention(
     Args:
         module: the attention layer.
         query: shape (batch, heads, queries, dimensions).
-        key: shape (batch, key heads, keys, dimensions); `value` likewise.
+        key: shape (batch, key heads, keys, dimensions); or, while decoding, all that is held, `value` being the same.
         value: as `key`.
         attention_mask: boolean, shape (batch or 1, 1, queries, keys), or None for causal attention.
         scaling: factor of the scores.
@@ -53,6 +60,9 @@ def grouped_attention(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     B, H, S, D = query.shape
+    if isinstance(key, Held) or isinstance(value, Held):
+        assert isinstance(key, Held)  # a layer of the cache gives both at once
+        return attend(query, key, attention_mask, D**-0.5 if scaling is None else scaling), None
     K, T = key.shape[1:3]
     if S > 1 and attention_mask is None:
         result: tuple[torch.Tensor, None] = sdpa_attention_forward(

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 
 from scoring.models.causal_lm import CausalLM
-from scoring.models.prefix_cache import JoinedCache, prefill
+from scoring.models.decoding_cache import DecodingCache
+from scoring.models.prefix_cache import prefill
 
 STOP_WINDOW = 16
 """Tokens at the end of an answer that are looked at for the stop string after each step."""
@@ -88,7 +89,7 @@ def decode(
         seen_B_V = _seen(prompts, logits_B_V) if sampler.repetition_penalty != 1 else None
         answers = [Drawn() for _ in prompts]
         open_rows = set(range(len(prompts)))
-        cache, mask_B_L = joined.for_decoding(), joined.mask(lm.device)
+        cache, mask_B_L = joined.for_decoding(lm.model), joined.mask(lm.device)
         positions_B_1 = torch.tensor([[length] for length in joined.lengths], device=lm.device)
         for step in range(max_new_tokens):
             tokens_B = sampler.draw(logits_B_V, seen_B_V)
@@ -111,18 +112,16 @@ def decode(
     return answers
 
 
-def _prefill_jointly(lm: CausalLM, prompts: Sequence[Sequence[int]], room: int) -> tuple[JoinedCache, torch.Tensor]:
-    """Return the joined cache of all prompts and the logits behind each, shape (prompts, vocabulary)."""
-    joined = JoinedCache([len(ids) for ids in prompts], room)
-    rows: dict[tuple[int, ...], list[int]] = {}
-    for row, ids in enumerate(prompts):
-        rows.setdefault(tuple(ids), []).append(row)
-    last: dict[int, torch.Tensor] = {}
-    for equal, (cache, logits_V) in zip(rows.values(), prefill(lm, list(rows)), strict=True):
-        for row in equal:
-            joined.put(row, cache)
-            last[row] = logits_V
-    return joined, torch.stack([last[row] for row in range(len(prompts))])
+def _prefill_jointly(lm: CausalLM, prompts: Sequence[Sequence[int]], room: int) -> tuple[DecodingCache, torch.Tensor]:
+    """Return the joined cache of all prompts and the logits behind that of each row, shape (rows, vocabulary)."""
+    numbers: dict[tuple[int, ...], int] = {}
+    prompt_of = [numbers.setdefault(tuple(ids), len(numbers)) for ids in prompts]
+    joined = DecodingCache([len(ids) for ids in numbers], prompt_of, room)
+    last = []
+    for number, (cache, logits_V) in enumerate(prefill(lm, list(numbers))):
+        joined.put(number, cache)
+        last.append(logits_V)
+    return joined, torch.stack([last[prompt] for prompt in prompt_of])
 
 
 def _seen(prompts: Sequence[Sequence[int]], logits_B_V: torch.Tensor) -> torch.Tensor:
