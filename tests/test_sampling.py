@@ -5,26 +5,41 @@ import torch
 
 from benchmark import Benchmark, PromptRenderer
 from scoring.models.causal_lm import CausalLM
-from scoring.models.decoding import Drawn, Sampler, decode
+from scoring.models.decoding import BLOCK, Drawn, Sampler, _draw_by_inversion, decode
 from scoring.models.generation import answer_text
 from scoring.models.output_head import PROBE_TOKENS
 from scoring.sampling import sample_rollouts
 
 
-def test_drawing_by_inversion_follows_the_weights_and_never_takes_a_word_without() -> None:
+@pytest.mark.parametrize("words", [6, BLOCK, 3 * BLOCK + 1])
+def test_drawing_by_inversion_follows_the_weights_and_never_takes_a_word_without(words: int) -> None:
     sampler = Sampler(repetition_penalty=1.0, temperature=2.0, generator=torch.Generator().manual_seed(0))
-    weights = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0])
+    weights = torch.zeros(words)
+    weights[[1, 3, 4]] = torch.tensor([0.4, 0.3, 0.2])
+    weights[words - 2] += 0.1
     logits_B_V = (2.0 * weights.log()).expand(20_000, -1)  # divided by the temperature, the logits of the weights
-    counts = torch.bincount(sampler.draw(logits_B_V, None), minlength=6) / 20_000
+    counts = torch.bincount(sampler.draw(logits_B_V, None), minlength=words) / 20_000
     assert counts[weights == 0].sum() == 0
     assert torch.allclose(counts, weights, atol=4 * 0.5 / 20_000**0.5)
+
+
+def test_a_number_falls_where_it_falls_among_all_words_whatever_block_they_are_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights_B_V = torch.rand((500, 2 * BLOCK), generator=torch.Generator().manual_seed(3)).double() ** 4
+    uniform_B_1 = torch.rand((500, 1), generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    uniform_B_1[0], uniform_B_1[1] = 0.0, 1 - 2**-53
+    monkeypatch.setattr("scoring.models.decoding._uniform", lambda *given: uniform_B_1)
+    cumulated_B_V = weights_B_V.cumsum(dim=1)
+    expected = torch.searchsorted(cumulated_B_V, uniform_B_1 * cumulated_B_V[:, -1:], right=True)[:, 0]
+    assert torch.equal(_draw_by_inversion(weights_B_V, torch.Generator()), expected.clamp(max=2 * BLOCK - 1))
 
 
 def test_damping_seen_tokens_is_left_out_only_where_nothing_is_given() -> None:
     sampler = Sampler(repetition_penalty=2.0, temperature=0.0, generator=torch.Generator())
     logits_B_V = torch.tensor([[3.0, 2.0]])
     assert sampler.draw(logits_B_V, None).tolist() == [0]
-    assert sampler.draw(logits_B_V, torch.tensor([[True, False]])).tolist() == [1]
+    assert sampler.draw(logits_B_V, torch.tensor([[0, 0]])).tolist() == [1]
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch.nn.functional import pad
 
 from scoring.models.causal_lm import CausalLM
 from scoring.models.decoding_cache import DecodingCache
 from scoring.models.prefix_cache import prefill
 
+BLOCK = 256
+"""Words of the vocabulary that are cumulated together."""
 STOP_WINDOW = 16
 """Tokens at the end of an answer that are looked at for the stop string after each step."""
 
@@ -44,15 +47,21 @@ class Sampler:
     generator: torch.Generator | Sequence[torch.Generator]
     """Of all draws; or one for each row, so that what a row draws does not depend on the others."""
 
-    def draw(self, logits_B_V: torch.Tensor, seen_B_V: torch.Tensor | None) -> torch.Tensor:
-        """Return one token a row; the logits of tokens seen in prompt or answer are damped (Keskar et al. 2019)."""
-        if seen_B_V is not None:
-            penalty = self.repetition_penalty
-            damped = torch.where(logits_B_V > 0, logits_B_V / penalty, logits_B_V * penalty)
-            logits_B_V = torch.where(seen_B_V, damped, logits_B_V)
+    def draw(self, logits_B_V: torch.Tensor, seen_B_L: torch.Tensor | None) -> torch.Tensor:
+        """Return one token a row; the logits of tokens seen in prompt or answer are damped (Keskar et al. 2019).
+
+        Args:
+            logits_B_V: the model's, in float32.
+            seen_B_L: tokens seen, each as often as one likes; None to damp nothing.
+        """
+        if seen_B_L is not None:
+            penalty, found_B_L = self.repetition_penalty, logits_B_V.gather(1, seen_B_L)
+            damped_B_L = torch.where(found_B_L > 0, found_B_L / penalty, found_B_L * penalty)
+            logits_B_V = logits_B_V.scatter(1, seen_B_L, damped_B_L)
         if self.temperature == 0:
             return logits_B_V.argmax(dim=1)
-        return _draw_by_inversion((logits_B_V / self.temperature).softmax(dim=1), self.generator)
+        weights_B_V = (logits_B_V - logits_B_V.amax(dim=1, keepdim=True)).div_(self.temperature).exp_()
+        return _draw_by_inversion(weights_B_V, self.generator)
 
 
 def _draw_by_inversion(
@@ -61,12 +70,29 @@ def _draw_by_inversion(
     """Return one place a row, drawn with its weight: one random number a row instead of one a word.
 
     torch.multinomial draws a number for every word of the vocabulary, on a CPU by one thread, which at 64 rows takes
-    as long as half the model's step.
+    as long as half the model's step. A block of words is found first, so that only sums of blocks are cumulated.
     """
-    cumulated_B_V = weights_B_V.double().cumsum(dim=1)
-    uniform_B_1 = _uniform(weights_B_V.shape[0], generator, weights_B_V.device)
-    places = torch.searchsorted(cumulated_B_V, uniform_B_1 * cumulated_B_V[:, -1:], right=True)[:, 0]
-    return places.clamp(max=weights_B_V.shape[1] - 1)
+    rows, words = weights_B_V.shape
+    padded_B_V = pad(weights_B_V, (0, -words % BLOCK)) if words % BLOCK else weights_B_V
+    blocks_B_N_W = padded_B_V.view(rows, -1, BLOCK)
+    block_B_1, rest_B_1 = _inverted(blocks_B_N_W.sum(dim=2), _uniform(rows, generator, weights_B_V.device))
+    block_B_W = blocks_B_N_W[torch.arange(rows, device=weights_B_V.device), block_B_1[:, 0]]
+    place_B_1, _ = _inverted(block_B_W, rest_B_1)
+    return (block_B_1 * BLOCK + place_B_1)[:, 0]
+
+
+def _inverted(weights_B_N: torch.Tensor, uniform_B_1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return where numbers of [0, 1) fall when each place takes its share, and how far into it, again in [0, 1).
+
+    A place without weight is never taken.
+    """
+    cumulated_B_N = weights_B_N.double().cumsum(dim=1)
+    total_B_1 = cumulated_B_N[:, -1:]
+    target_B_1 = torch.minimum(uniform_B_1 * total_B_1, total_B_1.nextafter(torch.zeros_like(total_B_1)))
+    place_B_1 = torch.searchsorted(cumulated_B_N, target_B_1, right=True)
+    weight_B_1 = weights_B_N.gather(1, place_B_1).double()
+    into_B_1 = target_B_1 - (cumulated_B_N.gather(1, place_B_1) - weight_B_1)
+    return place_B_1, (into_B_1 / weight_B_1).clamp(0, 1 - torch.finfo(torch.float64).eps / 2)
 
 
 def _uniform(rows: int, generator: torch.Generator | Sequence[torch.Generator], device: torch.device) -> torch.Tensor:
@@ -86,18 +112,18 @@ def decode(
     """
     with torch.inference_mode():
         joined, logits_B_V = _prefill_jointly(lm, prompts, max_new_tokens)
-        seen_B_V = _seen(prompts, logits_B_V) if sampler.repetition_penalty != 1 else None
+        seen_B_L = _seen(prompts, max_new_tokens).to(lm.device) if sampler.repetition_penalty != 1 else None
         answers = [Drawn() for _ in prompts]
         open_rows = set(range(len(prompts)))
         cache, mask_B_L = joined.for_decoding(lm.model), joined.mask(lm.device)
         positions_B_1 = torch.tensor([[length] for length in joined.lengths], device=lm.device)
         for step in range(max_new_tokens):
-            tokens_B = sampler.draw(logits_B_V, seen_B_V)
+            tokens_B = sampler.draw(logits_B_V, None if seen_B_L is None else seen_B_L[:, : joined.width + step])
             _take(lm, tokens_B.tolist(), answers, open_rows, stops)
             if not open_rows or step + 1 == max_new_tokens:
                 break
-            if seen_B_V is not None:
-                seen_B_V.scatter_(1, tokens_B[:, None], value=True)
+            if seen_B_L is not None:
+                seen_B_L[:, joined.width + step] = tokens_B
             logits_B_V = (
                 lm.model(
                     tokens_B[:, None],
@@ -124,11 +150,11 @@ def _prefill_jointly(lm: CausalLM, prompts: Sequence[Sequence[int]], room: int) 
     return joined, torch.stack([last[prompt] for prompt in prompt_of])
 
 
-def _seen(prompts: Sequence[Sequence[int]], logits_B_V: torch.Tensor) -> torch.Tensor:
-    seen_B_V = torch.zeros_like(logits_B_V, dtype=torch.bool)
-    for row, ids in enumerate(prompts):
-        seen_B_V[row, torch.tensor(list(ids), device=logits_B_V.device)] = True
-    return seen_B_V
+def _seen(prompts: Sequence[Sequence[int]], room: int) -> torch.Tensor:
+    """Return the tokens of each prompt, its last one repeated up to the longest, and room for those of the answers."""
+    width = max(map(len, prompts))
+    padded = [[*ids, *[ids[-1]] * (width - len(ids)), *[0] * room] for ids in prompts]
+    return torch.tensor(padded)
 
 
 def _take(lm: CausalLM, tokens: list[int], answers: list[Drawn], open_rows: set[int], stops: Sequence[str]) -> None:
