@@ -26,6 +26,7 @@ from rpm_methods.sft_training import train_on_rows
 from rpm_methods.training_rows import TrainingRow
 from rpm_methods.training_watch import TrainingDiverged
 from scoring.models.generation import Sampling
+from scoring.models.memory import release_memory
 from scoring.models.resolver import ModelLocation
 
 FINISHED = "phase.json"
@@ -97,6 +98,7 @@ class PhaseRunner:
         if not by_first((folder / FINISHED).is_file):
             start = time.perf_counter()
             counts = train(self._context(name, adapter, beside, new_tokens))
+            release_memory()  # trainers refer to themselves, so that each would stay in memory beside the next
             record = {"seconds": round(time.perf_counter() - start, 3), **counts}
             by_first(lambda: write_json(folder / FINISHED, record))
         by_first(lambda: remove_checkpoints(folder / CHECKPOINTS))
