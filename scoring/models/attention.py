@@ -2,7 +2,8 @@
 
 transformers repeats keys and values of grouped-query models before it attends. While decoding behind long prompts
 nearly all time goes into those copies; folding the query heads of a group into query positions avoids them and
-computes the same sums.
+computes the same sums. On a CPU, where there is no gradient, it attends in tiles of its own, and rows that share a
+prefix read it together.
 """
 
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from scoring.models.held_prefix import HeldPrefix, attend_behind
 from scoring.models.prompt_rows import Held, attend
+from scoring.models.tiled_attention import attend_in_tiles
 
 NAME = "grouped_sdpa"
 
@@ -37,8 +40,8 @@ def attends_grouped(model: Any) -> bool:  # noqa: ANN401 - a transformers model
 def grouped_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
-    key: torch.Tensor | Held,
-    value: torch.Tensor | Held,
+    key: torch.Tensor | Held | HeldPrefix,
+    value: torch.Tensor | Held | HeldPrefix,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     **arguments: Any,  # noqa: ANN401 - passed through to transformers
@@ -48,7 +51,7 @@ def grouped_attention(
     Args:
         module: the attention layer.
         query: shape (batch, heads, queries, dimensions).
-        key: shape (batch, key heads, keys, dimensions); or, while decoding, all that is held, `value` being the same.
+        key: shape (batch, key heads, keys, dimensions); or all that a cache holds, `value` being the same.
         value: as `key`.
         attention_mask: boolean, shape (batch or 1, 1, queries, keys), or None for causal attention.
         scaling: factor of the scores.
@@ -60,9 +63,14 @@ def grouped_attention(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     B, H, S, D = query.shape
-    if isinstance(key, Held) or isinstance(value, Held):
-        assert isinstance(key, Held)  # a layer of the cache gives both at once
-        return attend(query, key, attention_mask, D**-0.5 if scaling is None else scaling), None
+    scaling = D**-0.5 if scaling is None else scaling
+    if isinstance(key, Held):
+        return attend(query, key, attention_mask, scaling), None
+    if isinstance(key, HeldPrefix):
+        return attend_behind(query, key, attention_mask, scaling), None
+    assert isinstance(value, torch.Tensor)
+    if S > 1 and query.device.type == "cpu" and not torch.is_grad_enabled():
+        return attend_in_tiles(query, key, value, attention_mask, scaling), None
     K, T = key.shape[1:3]
     if S > 1 and attention_mask is None:
         result: tuple[torch.Tensor, None] = sdpa_attention_forward(

@@ -1,8 +1,8 @@
 """Attention while decoding: rows that answer the same prompt read its keys and values together.
 
-Each query attends to its prompt and to its row's own answer apart, and the two results are joined by their sums of
-exponents (Milakov and Gimelshein 2018). Keys are held in float32, so that scores are as exact as in torch's fused
-attention, which on a CPU spends most of such a step in calls of tiny matrices.
+Each query attends to its prompt and to its row's own answer apart, and the two results are joined. Keys are held in
+float32, so that scores are as exact as in torch's fused attention, which for single queries calls a processor's matrix
+product for a few numbers at a time.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,7 @@ from typing import Self
 
 import torch
 
-HIDDEN = -1e30
-"""Score of a place that a mask hides: finite, so that a part of which nothing is seen counts nothing."""
+from scoring.models.tiled_attention import joined, read
 
 
 @dataclass(frozen=True)
@@ -46,16 +45,16 @@ class PromptRows:
         return self.rows_P_R[:, 0]
 
     def together(self, of_rows: torch.Tensor) -> torch.Tensor:
-        """Lay out (B, K, G, D) prompt by prompt: (P, K, R x G, D)."""
+        """Lay out (B, K, G, ...) prompt by prompt: (P, K, R x G, ...)."""
         P, R = self.rows_P_R.shape
-        _, K, G, D = of_rows.shape
-        return of_rows[self.rows_P_R.flatten()].view(P, R, K, G, D).transpose(1, 2).reshape(P, K, R * G, D)
+        _, K, G, *rest = of_rows.shape
+        return of_rows[self.rows_P_R.flatten()].view(P, R, K, G, *rest).transpose(1, 2).reshape(P, K, R * G, *rest)
 
     def apart(self, of_prompts: torch.Tensor) -> torch.Tensor:
-        """Lay out (P, K, R x G, D) row by row: (B, K, G, D)."""
+        """Lay out (P, K, R x G, ...) row by row: (B, K, G, ...)."""
         P, R = self.rows_P_R.shape
-        _, K, N, D = of_prompts.shape
-        laid_out = of_prompts.view(P, K, R, N // R, D).transpose(1, 2).reshape(P * R, K, N // R, D)
+        _, K, N, *rest = of_prompts.shape
+        laid_out = of_prompts.view(P, K, R, N // R, *rest).transpose(1, 2).reshape(P * R, K, N // R, *rest)
         return laid_out[self.places_B]
 
 
@@ -86,23 +85,10 @@ def attend(query: torch.Tensor, held: Held, mask: torch.Tensor | None, scaling: 
     """
     B, H, _, D = query.shape
     K, width = held.prompt_keys.shape[1:3]
-    query_B_K_G_D = (query.float() * scaling).view(B, K, H // K, D)
+    scaled = (query.float() * scaling).view(B, K, H // K, 1, D)
     seen_P = None if mask is None else mask[held.rows.first_P, :, :, :width]
     seen_B = None if mask is None else mask[..., width:]
-    of_prompts, sums_P = _read(held.rows.together(query_B_K_G_D), held.prompt_keys, held.prompt_values, seen_P)
-    of_answers, sums_B = _read(query_B_K_G_D, held.answer_keys, held.answer_values, seen_B)
-    share = (held.rows.apart(sums_P) - sums_B).sigmoid()
-    joined = torch.lerp(of_answers, held.rows.apart(of_prompts), share)
-    return joined.to(held.answer_values.dtype).reshape(B, 1, H, -1)
-
-
-def _read(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, seen: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean of the values by weight in float32, and the logarithm of the sum of the scores' exponents."""
-    scores = torch.matmul(query, keys.transpose(2, 3))
-    if seen is not None:
-        scores.masked_fill_(~seen, HIDDEN)
-    weights = scores.softmax(-1)
-    logarithm = scores.amax(-1, keepdim=True) - weights.amax(-1, keepdim=True).log()
-    return torch.matmul(weights.to(values.dtype), values).float(), logarithm
+    outputs, sums = read(held.rows.together(scaled), held.prompt_keys, held.prompt_values, seen_P)
+    of_prompts = held.rows.apart(outputs), held.rows.apart(sums)
+    of_answers = read(scaled, held.answer_keys, held.answer_values, seen_B)
+    return joined(of_prompts, of_answers).to(held.answer_values.dtype).reshape(B, 1, H, -1)

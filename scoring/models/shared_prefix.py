@@ -1,8 +1,8 @@
 """A prefix encoded once and read by many rows: its keys and values are never stored more than once.
 
 transformers' own way is to copy the cache for every row of a batch. Here each layer joins the one copy with the
-rows' new keys and values while it attends, and keeps nothing. Sliding windows need no care: every key is there, and
-the model's own mask hides those out of reach.
+rows' new keys and values while it attends, and keeps nothing; on a CPU, where there is no gradient, rows read the one
+copy together. Sliding windows need no care: every key is there, and the model's own mask hides those out of reach.
 """
 
 import functools
@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from benchmark.errors import RunFailure
+from scoring.models.attention import attends_grouped
+from scoring.models.held_prefix import HeldPrefix
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class SharedPrefix:
     layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
     """A layer's (keys, values), each of shape (1, key heads, tokens, dimensions)."""
     tokens: int
+    together: bool = False
+    """Whether the model's attention can read the prefix for all rows at once."""
     most_tokens: int | None = None
     """Tokens of prefix and continuation at which the model turns positions in another way; None where it never does."""
 
@@ -39,7 +43,9 @@ class SharedPrefix:
                 "where the estimator's model changes how it encodes positions, so a prefix cannot be shared; take "
                 "another estimator, or leave out samples as long as this"
             )
-        return Cache(layers=[_shared_layer_class()(keys, values, rows) for keys, values in self.layers])
+        together = self.together and not torch.is_grad_enabled()
+        kind = _joint_layer_class() if together else _shared_layer_class()
+        return Cache(layers=[kind(keys, values, rows) for keys, values in self.layers])
 
 
 def encode_prefix(body: Any, ids: Sequence[int], device: torch.device) -> SharedPrefix:  # noqa: ANN401
@@ -58,7 +64,8 @@ def encode_prefix(body: Any, ids: Sequence[int], device: torch.device) -> Shared
     if not layers or any(keys is None or keys.shape[2] != len(ids) for keys, _ in layers):
         raise _cannot_share(body)
     switch = position_switch(body.config)
-    return SharedPrefix(layers, len(ids), None if switch is None or len(ids) > switch else switch)
+    together = device.type == "cpu" and attends_grouped(body)
+    return SharedPrefix(layers, len(ids), together, None if switch is None or len(ids) > switch else switch)
 
 
 def keeps_keys_alone(config: Any) -> bool:  # noqa: ANN401
@@ -105,3 +112,19 @@ def _shared_layer_class() -> Any:  # noqa: ANN401 - a class of transformers'
             return int(self.keys.shape[2])
 
     return SharedLayer
+
+
+@functools.cache
+def _joint_layer_class() -> Any:  # noqa: ANN401 - a class of transformers'
+    """Return the class of layers whose prefix all rows read at once."""
+
+    class JointLayer(_shared_layer_class()):  # type: ignore[misc]  # transformers is untyped
+        """A cache layer that gives the attention the prefix and the rows' new keys and values apart."""
+
+        def update(
+            self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+        ) -> tuple[HeldPrefix, HeldPrefix]:
+            held = HeldPrefix(self.keys[:1], self.values[:1], key_states, value_states)
+            return held, held
+
+    return JointLayer
