@@ -29,12 +29,11 @@ def sft_trainer_class(device: str) -> Any:  # noqa: ANN401 - a class of TRL's
             num_items_in_batch: Any = None,  # noqa: ANN401 - an integer tensor or None
         ) -> Any:  # noqa: ANN401 - a tensor, with the outputs if asked for
             labels_B_L = inputs["labels"]
-            first = int((labels_B_L != IGNORED).any(dim=0).nonzero()[0, 0])
-            kept = labels_B_L.shape[1] - first + 1
+            before_K = (labels_B_L[:, 1:] != IGNORED).any(dim=0).nonzero()[:, 0]
             rest = {name: value for name, value in inputs.items() if name != "labels"}
-            outputs = model(**rest, use_cache=False, logits_to_keep=kept)
-            logits_T_V = outputs.logits[:, :-1].flatten(0, 1).float()
-            targets_T = labels_B_L[:, first:].flatten()
+            outputs = model(**rest, use_cache=False, logits_to_keep=before_K)
+            logits_T_V = outputs.logits.flatten(0, 1).float()
+            targets_T = labels_B_L[:, before_K + 1].flatten()
             total = cross_entropy(logits_T_V, targets_T, ignore_index=IGNORED, reduction="sum")
             count = (targets_T != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
             loss = total / count
