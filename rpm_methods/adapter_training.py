@@ -85,8 +85,9 @@ def train_adapter(
         before = trainable(trainer.model)
         if context.device == "cpu":
             compute_in_model_format(trainer.model)
+        reference.confirm(trainer.model)  # before its attention is switched, which rounds otherwise
         _share_prompts(trainer, settings, context, preflight)
-        _finish_preflight(preflight, trainer, reference, longest, before, context)
+        _finish_preflight(preflight, trainer, longest, before, context)
         with context.progress.task("training steps", _total_steps(trainer)) as advance:
             trainer.add_callback(watcher(advance, before))
             checkpoint = by_first(lambda: last_checkpoint(context.folder / CHECKPOINTS, count()))
@@ -149,13 +150,11 @@ def _share_prompts(trainer: Any, settings: AdapterSettings, context: TrainContex
 def _finish_preflight(
     preflight: Preflight,
     trainer: Any,  # noqa: ANN401 - a TRL trainer
-    reference: ReferenceCheck,
     longest: LongestInputs,
     before: dict[str, Any],
     context: TrainContext,
 ) -> None:
-    """Check the model with its adapter, run the longest batch, and write all that is known before the first step."""
-    reference.confirm(trainer.model)
+    """Run the longest batch, and write all that is known before the first step."""
     preflight.reference = "the start model: switching the new adapter off gives it back"
     further = () if context.adapter is None else (context.adapter,)
     preflight.start_adapters = [f"{path.parent.name}/{path.name}" for path in (*start_adapters(context), *further)]
