@@ -1,7 +1,8 @@
 """Attention without gradients on a CPU: in tiles of queries, so that scores stay in the processor's cache.
 
-Behind 1,000 tokens half of a small model's forward pass goes into torch's fused attention; this takes about two thirds
-of its time. Scores are computed and normalised in float32 as there, and weights rounded to the values' number format.
+A small model reads 1,000 tokens in about three quarters of the time that it takes with torch's fused attention
+(SmolLM2-135M in bfloat16, one thread). Scores are computed and normalised in float32 as there, and weights rounded to
+the values' number format.
 
 Shapes: B rows, K key heads, G query heads of one key head, S queries, T keys, D dimensions of a key, V of a value.
 """
