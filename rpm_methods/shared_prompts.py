@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from rpm_methods.training_rows import IGNORED
-from scoring.models.attention import use_grouped_attention
+from scoring.models.attention import rounded_as_with_gradients, use_grouped_attention
 from scoring.models.shared_prefix import encode_prefix, keeps_keys_alone, position_switch
 
 PER_TOKEN = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1", "label_mask")
@@ -39,7 +39,8 @@ def share_prompts(model: Any) -> None:  # noqa: ANN401 - a PEFT model under one 
     """Let the model compute shared prompts once wherever TRL asks for the log-probabilities of labels.
 
     TRL asks by `fused_lm_head=True` and `labels`; it is answered by the same fields for each token, 0 where there is no
-    label. Models whose router has a loss of its own are left to TRL, since that loss counts every token of every row.
+    label, and in the same way with and without gradients, so that a policy that has not moved equals its reference.
+    Models whose router has a loss of its own are left to TRL, since that loss counts every token of every row.
     """
     base = model.get_base_model()
     plain = base.forward
@@ -49,7 +50,8 @@ def share_prompts(model: Any) -> None:  # noqa: ANN401 - a PEFT model under one 
     def forward(*args: Any, labels: torch.Tensor | None = None, **kwargs: Any) -> Any:  # noqa: ANN401
         if labels is None or not kwargs.get("fused_lm_head") or kwargs.get("output_router_logits"):
             return plain(*args, **({} if labels is None else {"labels": labels}), **kwargs)
-        return _shared_forward(base, kwargs["input_ids"], kwargs["attention_mask"], labels)
+        with rounded_as_with_gradients():
+            return _shared_forward(base, kwargs["input_ids"], kwargs["attention_mask"], labels)
 
     base.forward = forward
 

@@ -92,6 +92,18 @@ def test_log_probs_entropies_and_gradients_equal_those_of_rows_one_by_one(
     assert mine.norm() == pytest.approx(float(theirs.norm()), rel=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_policy_that_has_not_moved_equals_its_reference_to_the_bit(
+    model: torch.nn.Module, batch: tuple[torch.Tensor, torch.Tensor], dtype: torch.dtype
+) -> None:
+    model.to(dtype)
+    log_probs, _ = shared(model, *batch)
+    with torch.no_grad():
+        reference, _ = shared(model, *batch)
+    assert log_probs.requires_grad
+    assert torch.equal(log_probs, reference)
+
+
 def test_a_prompt_runs_through_the_model_once_a_group(
     model: torch.nn.Module, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:

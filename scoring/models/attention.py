@@ -3,9 +3,12 @@
 transformers repeats keys and values of grouped-query models before it attends. While decoding behind long prompts
 nearly all time goes into those copies; folding the query heads of a group into query positions avoids them and
 computes the same sums. On a CPU, where there is no gradient, it attends in tiles of its own, and rows that share a
-prefix read it together.
+prefix read it together: as exactly, but rounded otherwise.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ from scoring.models.prompt_rows import Held, attend
 from scoring.models.tiled_attention import attend_in_tiles
 
 NAME = "grouped_sdpa"
+_rounded_as_with_gradients = ContextVar("rounded_as_with_gradients", default=False)
 
 
 def use_grouped_attention(model: Any) -> None:  # noqa: ANN401 - a transformers model
@@ -35,6 +39,21 @@ def use_grouped_attention(model: Any) -> None:  # noqa: ANN401 - a transformers 
 def attends_grouped(model: Any) -> bool:  # noqa: ANN401 - a transformers model
     """Tell whether a model has been switched to this implementation."""
     return bool(model.config.get_text_config()._attn_implementation == NAME)
+
+
+@contextmanager
+def rounded_as_with_gradients() -> Iterator[None]:
+    """Attend with and without gradients in one way, for trainings that compare a model with its reference."""
+    token = _rounded_as_with_gradients.set(True)
+    try:
+        yield
+    finally:
+        _rounded_as_with_gradients.reset(token)
+
+
+def attends_in_tiles(device: torch.device) -> bool:
+    """Tell whether a forward pass on a device now attends in tiles."""
+    return device.type == "cpu" and not torch.is_grad_enabled() and not _rounded_as_with_gradients.get()
 
 
 def grouped_attention(
@@ -69,7 +88,7 @@ def grouped_attention(
     if isinstance(key, HeldPrefix):
         return attend_behind(query, key, attention_mask, scaling), None
     assert isinstance(value, torch.Tensor)
-    if S > 1 and query.device.type == "cpu" and not torch.is_grad_enabled():
+    if S > 1 and attends_in_tiles(query.device):
         return attend_in_tiles(query, key, value, attention_mask, scaling), None
     K, T = key.shape[1:3]
     if S > 1 and attention_mask is None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmark.errors import RunFailure
-from scoring.models.attention import attends_grouped
+from scoring.models.attention import attends_grouped, attends_in_tiles
 from scoring.models.held_prefix import HeldPrefix
 
 
@@ -24,8 +24,8 @@ class SharedPrefix:
     layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
     """A layer's (keys, values), each of shape (1, key heads, tokens, dimensions)."""
     tokens: int
-    together: bool = False
-    """Whether the model's attention can read the prefix for all rows at once."""
+    grouped: bool = False
+    """Whether the attention is that of `scoring.models.attention`, which can read a prefix for all rows at once."""
     most_tokens: int | None = None
     """Tokens of prefix and continuation at which the model turns positions in another way; None where it never does."""
 
@@ -43,7 +43,7 @@ class SharedPrefix:
                 "where the estimator's model changes how it encodes positions, so a prefix cannot be shared; take "
                 "another estimator, or leave out samples as long as this"
             )
-        together = self.together and not torch.is_grad_enabled()
+        together = self.grouped and attends_in_tiles(self.layers[0][0].device)
         kind = _joint_layer_class() if together else _shared_layer_class()
         return Cache(layers=[kind(keys, values, rows) for keys, values in self.layers])
 
@@ -64,8 +64,8 @@ def encode_prefix(body: Any, ids: Sequence[int], device: torch.device) -> Shared
     if not layers or any(keys is None or keys.shape[2] != len(ids) for keys, _ in layers):
         raise _cannot_share(body)
     switch = position_switch(body.config)
-    together = device.type == "cpu" and attends_grouped(body)
-    return SharedPrefix(layers, len(ids), together, None if switch is None or len(ids) > switch else switch)
+    most_tokens = None if switch is None or len(ids) > switch else switch
+    return SharedPrefix(layers, len(ids), attends_grouped(body), most_tokens)
 
 
 def keeps_keys_alone(config: Any) -> bool:  # noqa: ANN401
