@@ -4,6 +4,7 @@ It does the one stage that the job in PLACE names, and leaves its report there, 
 the run that launched it holds the run directory, and this process ends with it.
 """
 
+import atexit
 import faulthandler
 import os
 import sys
@@ -37,7 +38,9 @@ def main(place: Path) -> None:
         traceback.print_exc()
         with suppress(Exception):  # a full disk, say; the log has it
             write_failure(place, index, error)
-        _end_at_once()
+        _end_at_once(1)
+    atexit._run_exitfuncs()  # trackers send what they hold
+    _end_at_once(0)
 
 
 def _work(job: Job, place: Path) -> None:
@@ -59,11 +62,11 @@ def _speak_into(path: Path) -> None:
     faulthandler.enable()
 
 
-def _end_at_once() -> NoReturn:
-    """End without waiting for threads that wait for the other processes."""
+def _end_at_once(code: int) -> NoReturn:
+    """End without waiting for threads that talk with the other processes: they wait for these, or abort the end."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(code)
 
 
 if __name__ == "__main__":
