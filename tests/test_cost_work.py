@@ -83,11 +83,24 @@ def test_training_goes_back_once_through_the_matrices_and_twice_through_attentio
     assert work.layer_passes == (forwards + 1) * 2
 
 
-def test_decoding_reads_weights_once_a_step_and_every_rows_cache() -> None:
-    work = decode("w", SHAPE, rows=8, context=100, tokens=15, steps=20, batches=2, precision="float32", memory=0.0)
+@pytest.mark.parametrize("together", [1, 4])
+def test_decoding_reads_weights_once_a_step_and_the_cache_once_for_answers_to_one_prompt(together: int) -> None:
+    work = decode(
+        "w",
+        SHAPE,
+        rows=8,
+        context=100,
+        tokens=15,
+        steps=20,
+        batches=2,
+        together=together,
+        precision="float32",
+        memory=0.0,
+    )
     assert work.tokens == 120
     assert work.operations == 8 * 20 * (P + V + KEY * 110)
-    assert work.bytes_read == 4 * (2 * 20 * (SHAPE.body + SHAPE.head) + 8 * 20 * 110 * SHAPE.cache_numbers)
+    cache = (8 / together * 100 + 8 * 10) * SHAPE.cache_numbers
+    assert work.bytes_read == pytest.approx(4 * 20 * (2 * (SHAPE.body + SHAPE.head) + cache))
     assert work.layer_passes == 2 * 20 * 2
 
 

@@ -66,7 +66,7 @@ def answers(
     reading = [_reading(f"{name}: prompts", setting, one, held) for one in asked]
     tokens = sum(one.count * each * one.written for one in asked) / sum(one.count * each for one in asked)
     limit = max(one.limit for one in asked)
-    writing = [_writing(f"{name}: answers", setting, batch, tokens, limit, held) for batch in batches]
+    writing = [_writing(f"{name}: answers", setting, batch, tokens, limit, held, each) for batch in batches]
     return begun([*reading, *writing], setting.shape, models)
 
 
@@ -146,7 +146,7 @@ def reinforcement(
     held += memory.weights(shape, reward.precision) if reward.beside else 0.0
     works = [
         _reading(f"{name}: prompts", setting, replace(asked, count=seen), held),
-        _writing(f"{name}: rollouts", setting, batches, asked.written, asked.limit, held),
+        _writing(f"{name}: rollouts", setting, batches, asked.written, asked.limit, held, group),
         rewards(f"{name}: rewards", setting, reward, seen, group, asked.written),
         update,
     ]
@@ -169,8 +169,8 @@ def _reading(name: str, setting: Setting, asked: Asked, held: float) -> Work:
     return forward(name, setting.shape, read, passes=asked.count, precision=setting.precision, memory=held)
 
 
-def _writing(name: str, setting: Setting, batches: Batches, tokens: float, limit: int, held: float) -> Work:
-    """Return decoding batches up to the limit."""
+def _writing(name: str, setting: Setting, batches: Batches, tokens: float, limit: int, held: float, group: int) -> Work:
+    """Return decoding batches up to the limit; on a processor the answers to a prompt read its cache together."""
     return decode(
         name,
         setting.shape,
@@ -179,6 +179,7 @@ def _writing(name: str, setting: Setting, batches: Batches, tokens: float, limit
         tokens=tokens,
         steps=limit,
         batches=batches.count,
+        together=min(group, batches.rows) if setting.hardware.processor else 1,
         precision=setting.precision,
         memory=held,
     )

@@ -114,6 +114,7 @@ def decode(
     tokens: float,
     steps: float,
     batches: float,
+    together: float,
     precision: Precision,
     memory: float,
 ) -> Work:
@@ -127,13 +128,14 @@ def decode(
         tokens: of each answer, on average.
         steps: of each batch, which goes on until its longest answer ends.
         batches: into which the answers are divided.
+        together: answers to one prompt that read its cache at the same time.
         precision: number format of weights and cache.
         memory: bytes held.
     """
     looked_back = context + steps / 2
     each = shape.token_operations + shape.head_operations + shape.key_operations * looked_back
     weights = (shape.body + shape.head) * BYTES[precision]
-    cache = looked_back * shape.cache_numbers * BYTES[precision]
+    cache = (context / together + steps / 2) * shape.cache_numbers * BYTES[precision]
     return Work(
         name=name,
         kind="decoding",
