@@ -25,14 +25,16 @@ ENTRY = 8.0e-9
 """Seconds of copying and comparing one entry of a matrix; measured at 1,000 samples."""
 DENSITY = 1.0e-8
 """Seconds of one coordinate of one Gaussian log-density; measured at 500 samples of width 384 and 600 of 1,024."""
-FIXED = 0.3
+FIXED = 0.1
 """Seconds of a stage, however small."""
-MATRIX = 0.0015
+MATRIX = 0.0007
 """Seconds of one bootstrapped matrix, however small."""
-ROW = 0.0075
+ROW = 0.0035
 """Seconds of one row of bounds, however small."""
-NETWORK = 1.5
+NETWORK = 0.45
 """Seconds of training the baseline's network, which is of one size."""
+DRAW = 0.0026
+"""Seconds of one method on one smaller draw, however small."""
 BLOCK_BYTES = 24
 """Of one entry of a method's block: its sum, its tokens, and its mean."""
 UNITS = 2
@@ -118,8 +120,9 @@ def bounds(table: Table) -> Work:
 
 def convergence(table: Table) -> Work:
     """Return estimating R-EMID and its bound anew on smaller draws."""
-    copies = CONVERGENCE_DRAWS * table.methods * table.entries * 0.5
-    return Work("smaller draws", "processor", seconds=FIXED + copies * ENTRY, memory=3 * table.largest * BLOCK_BYTES)
+    draws = CONVERGENCE_DRAWS * table.methods
+    seconds = FIXED + draws * (DRAW + table.entries * 0.5 * ENTRY)
+    return Work("smaller draws", "processor", seconds=seconds, memory=3 * table.largest * BLOCK_BYTES)
 
 
 def baseline(table: Table) -> Work:
