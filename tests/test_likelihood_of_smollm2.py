@@ -13,10 +13,19 @@ from scoring.pair_matrix import CandidateResponse
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "size", "of_a_pair"), [("float32", 2, 1e-4), ("bfloat16", 5, 0.03)])
+@pytest.mark.parametrize(
+    ("dtype", "size", "of_a_pair", "of_remi"), [("float32", 2, 1e-4, 1e-4), ("bfloat16", 5, 0.03, 0.03 / 5**0.5)]
+)
 def test_remi_from_packed_likelihoods_equals_that_from_one_forward_pass_a_pair(
-    dtype: str, size: int, of_a_pair: float, mini: Benchmark, renderer: PromptRenderer, monkeypatch: pytest.MonkeyPatch
+    dtype: str,
+    size: int,
+    of_a_pair: float,
+    of_remi: float,
+    mini: Benchmark,
+    renderer: PromptRenderer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """In bfloat16 R-EMI of N samples varies by 0.01 over the root of N between ways of adding; three times that."""
     monkeypatch.delenv(CACHE_VARIABLE)  # in the user's own cache the model is converted already
     smollm2 = load_causal_lm(locate_model("smollm2-135m"), dtype=dtype, device="cpu")
     samples, chat = mini.test["id"][:size], smollm2.chat
@@ -36,6 +45,5 @@ def test_remi_from_packed_likelihoods_equals_that_from_one_forward_pass_a_pair(
     )
     print(f"worst pair {np.abs(errors).max():.5f} nats a token, R-EMI packed {packed:.5f}, plain {plain:.5f}")
     assert np.abs(errors).max() <= of_a_pair
-    of_remi = 3 * np.sqrt((errors**2).mean() * 2 / size)  # rounding that leans to no side, in two diagonals
     assert packed == pytest.approx(plain, abs=of_remi)
     assert plain < -0.05, "a response to another input tells less about the input"
