@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.errors import RunFailure
 from benchmark.run_store import disk_errors, write_json
 from benchmark.seeds import derive_seed
+from rpm_methods.adapter_dropout import drop_in_bulk
 from rpm_methods.adapter_precision import compute_in_model_format, keep_in_float32
 from rpm_methods.arguments import AdapterSettings
 from rpm_methods.checkpoints import CHECKPOINTS, last_checkpoint
@@ -85,6 +86,7 @@ def train_adapter(
         before = trainable(trainer.model)
         if context.device == "cpu":
             compute_in_model_format(trainer.model)
+            drop_in_bulk(trainer.model)
         reference.confirm(trainer.model)  # before its attention is switched, which rounds otherwise
         _share_prompts(trainer, settings, context, preflight)
         _finish_preflight(preflight, trainer, longest, before, context)

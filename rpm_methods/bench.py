@@ -1,4 +1,4 @@
-"""Rollouts and a GRPO step against the plain ways of transformers and TRL: ratios measured in one run, as JSON.
+"""Training and rollouts against the plain ways of transformers and TRL: ratios measured in one run, as JSON.
 
 `python -m rpm_methods.bench` takes about twenty minutes on two cores and 13 GB, nearly all of both for the plain ways.
 They serve as checks too: gradients are compared with those of TRL's forward pass, and in bfloat16 both with the
@@ -19,6 +19,7 @@ import torch
 from benchmark.loading import load_benchmark
 from benchmark.seeds import derive_seed
 from rpm_methods.adapter_precision import compute_in_model_format
+from rpm_methods.bench_supervised import bench_supervised_step
 from rpm_methods.group_trainer import group_trainer_class
 from rpm_methods.rollout_source import RewardPart, RolloutSource
 from rpm_methods.shared_prompts import share_prompts
@@ -254,6 +255,7 @@ def main() -> None:
     parser.add_argument("--prompt-tokens", type=int, default=400)
     parser.add_argument("--new-tokens", type=int, default=40)
     parser.add_argument("--batches", type=int, default=10, help="over which gradients are compared")
+    parser.add_argument("--rows", type=int, default=8, help="of a supervised step")
     given = parser.parse_args()
     shape = Shape(given.prompts, given.rollouts, given.prompt_tokens, given.new_tokens)
     location, dtype = locate_model(given.model), choose_dtype("auto", "cpu")
@@ -262,6 +264,7 @@ def main() -> None:
         "device": device_name("cpu"),
         "threads": torch.get_num_threads(),
         "dtype": dtype,
+        "supervised_step": bench_supervised_step(location, dtype, given.rows),
         "sampling": bench_sampling(location, dtype, shape),
         "grpo_step": bench_step(location, dtype, shape),
         "gradients": bench_gradients(location, dtype, shape, given.batches),

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from torch.nn import Dropout
 
+from rpm_methods.adapter_dropout import DroppingLinear
 from rpm_methods.bench import Shape, bench_gradients, bench_sampling, bench_step, cut_prompts
+from rpm_methods.bench_supervised import bench_supervised_step, supervised_trainer
 from scoring.models.resolver import ModelLocation, locate_model
 
 pytestmark = pytest.mark.slow
@@ -39,3 +42,16 @@ def test_gradients_of_both_ways_agree(location: ModelLocation) -> None:
     assert found["distance"] < 1e-4
     assert found["plain_distance"] == 0
     assert found["distance_ratio"] is None
+
+
+def test_a_supervised_step_of_both_trainers_runs_and_its_share_is_that_of_the_seconds(location: ModelLocation) -> None:
+    found = bench_supervised_step(location, "float32", rows=2)
+    assert found["share_of_plain"] == found["seconds"] / found["plain_seconds"] > 0
+
+
+def test_both_supervised_steps_have_the_same_rows_and_dropout_of_their_own_kind(location: ModelLocation) -> None:
+    own, plain = (supervised_trainer(location, "float32", 2, plain=plain) for plain in (False, True))
+    assert own.train_dataset["input_ids"] == plain.train_dataset["input_ids"]
+    shares = {m.dropped / 2**15 for m in own.model.modules() if isinstance(m, DroppingLinear)}
+    assert shares == {round(0.05 * 2**15) / 2**15}
+    assert {m.p for m in plain.model.modules() if isinstance(m, Dropout) and m.p} == {0.05}
