@@ -26,7 +26,8 @@ REMARK = 26
 SHORTEST_NAME = 16
 TASK_INDENT = 4
 NUMBERS = 36
-"""Columns kept free beside a task's title and bar, for units and the time left."""
+"""Columns kept free beside a task's title and bar, for units and the time left; more where these are longer."""
+GAP = 2
 SHORTEST_BAR, LONGEST_BAR = 10, 40
 ECHO = 4
 """Columns kept free behind the last line: a terminal writes ^C there."""
@@ -153,17 +154,14 @@ def _shrink(n: int, rows: int) -> tuple[int, int]:
 def _task_row(task: Task, now: float, width: int) -> Table:
     """Return a task's row: title, bar, units done of total, time left."""
     left = task.seconds_left(now)
-    room = width - TASK_INDENT - NUMBERS
+    numbers = f"{task.pace.done} of {task.pace.total}", "" if left is None else f"{about(left)} left"
+    room = width - TASK_INDENT - max(NUMBERS, sum(map(len, numbers)) + 4 * GAP)
     title = Text(task.title)
     title.truncate(max(room - SHORTEST_BAR, 1), overflow="ellipsis")
     bar = min(max(room - title.cell_len, SHORTEST_BAR), LONGEST_BAR)
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid = Table.grid(padding=(0, GAP, 0, 0))
     for _ in range(4):
         grid.add_column(no_wrap=True, overflow="ellipsis")
-    grid.add_row(
-        Text(" " * TASK_INDENT) + title,
-        ProgressBar(total=max(task.pace.total, 1), completed=task.pace.done, width=bar),
-        f"{task.pace.done} of {task.pace.total}",
-        "" if left is None else f"{about(left)} left",
-    )
+    progress = ProgressBar(total=max(task.pace.total, 1), completed=task.pace.done, width=bar)
+    grid.add_row(Text(" " * TASK_INDENT) + title, progress, *numbers)
     return grid

@@ -82,7 +82,7 @@ class LikelihoodStage:
         estimator = self._estimator()
         work = list(self._subsets(estimator).values())
         title = f"likelihoods of {', '.join(self.test)}"
-        with self.progress.task(title, sum(len(subset.rows(fold)) for subset in work)) as advance:
+        with self.progress.task(title, sum(subset.n_pairs(fold) for subset in work)) as advance:
             return self._score_fold(estimator, fold, work, advance)
 
     def _score(self, estimator: Estimator, work: Sequence[SubsetPairs]) -> int:
@@ -90,8 +90,8 @@ class LikelihoodStage:
             subset.finish()  # an interrupted run, or shards, may have made the last row
         unfinished = [subset for subset in work if subset.missing()]
         tokens = 0
-        with self.progress.task("likelihoods", sum(len(subset.samples) for subset in work)) as advance:
-            advance(sum(len(subset.samples) for subset in work if not subset.missing()))
+        with self.progress.task("likelihoods", sum(subset.n_pairs() for subset in work)) as advance:
+            advance(sum(subset.n_pairs() for subset in work if not subset.missing()))
             for fold in range(estimator.n_folds):
                 tokens += self._score_fold(estimator, fold, unfinished, advance)
                 release_memory()
@@ -102,7 +102,7 @@ class LikelihoodStage:
     def _score_fold(self, estimator: Estimator, fold: int, work: Sequence[SubsetPairs], advance: Advance) -> int:
         """Make the missing rows of a fold; its policy model is loaded if there are any, and gone afterwards."""
         if not any(subset.has_open_rows(fold) for subset in work):
-            advance(sum(len(subset.rows(fold)) for subset in work))
+            advance(sum(subset.n_pairs(fold) for subset in work))
             return 0
         lm = load_causal_lm(
             estimator.base_location(),

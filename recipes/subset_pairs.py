@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.errors import Mistake, UserMistakes
 from benchmark.progress import Advance
@@ -68,6 +72,15 @@ class SubsetPairs:
         """Return the numbers of the rows that a fold scores."""
         return [i for i, own in enumerate(self.folds) if own == fold]
 
+    @cached_property
+    def pairs_N(self) -> NDArray[np.int64]:
+        """The number of pairs in each row, those of all columns together; what progress is told in."""
+        return np.asarray(len(self.responses) * self.negatives.wanted_N_N.sum(axis=1), dtype=np.int64)
+
+    def n_pairs(self, fold: int | None = None) -> int:
+        """Return how many pairs the rows of a fold have; None for all rows."""
+        return int(self.pairs_N.sum() if fold is None else self.pairs_N[self.rows(fold)].sum())
+
     def has_open_rows(self, fold: int) -> bool:
         """Tell whether a row of the fold is missing in some column."""
         return any(not made.issuperset(self.rows(fold)) for made in self._made(self.missing(), fold).values())
@@ -79,7 +92,7 @@ class SubsetPairs:
         made = self._made(names, fold)
         for i in self.rows(fold):
             tokens += self._score_row(scorer, {name: encoded[name] for name in names if i not in made[name]}, i)
-            advance(1)
+            advance(int(self.pairs_N[i]))
         return tokens
 
     def finish(self) -> None:

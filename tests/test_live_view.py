@@ -124,6 +124,22 @@ def test_a_stage_of_unlike_parts_is_not_judged_by_the_part_that_is_done_now_unti
             assert str(view.time_left()) == "about 17 min"  # 97 steps of 10 s, and 60 s
 
 
+@pytest.mark.parametrize("units", [27, 2_700_000])
+def test_however_many_the_units_their_number_and_the_time_left_stand_there_whole(units: int) -> None:
+    clock = Clock()
+    view = live(terminal(), clock)
+    view.planned(outlooks(["likelihoods"]), KindTimes([]))
+    view.started("likelihoods")
+    with view.task("likelihoods of german, fold 1", 6 * units) as advance:
+        for _ in range(3):
+            clock.now += 1000
+            advance(units)
+        (line,) = (row for row in rows(view) if " of " in row and "likelihoods" in row and "left" in row)
+    assert line.startswith("    likelihoods of")
+    assert line.endswith(f"{3 * units} of {6 * units}  about 50 min left")
+    assert len(line) <= 80
+
+
 def test_a_running_stage_is_judged_by_its_kind_until_its_pace_is_known_or_its_kind_is_outlived() -> None:
     clock = Clock()
     view = live(terminal(), clock)

@@ -2,7 +2,8 @@
 
 import shutil
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from score_helpers import (
 )
 
 from benchmark import PromptRenderer, UserMistakes
-from benchmark.progress import SilentProgress
+from benchmark.progress import Advance, SilentProgress
 from benchmark.run_store import RunStore, read_json, read_jsonl, write_jsonl
 from benchmark.sample import Benchmark
 from corl.estimator_training import FitData
@@ -35,6 +36,7 @@ from recipes.prepared_estimator import PreparedEstimator
 from recipes.schema import CoRLEstimatorRecipe, ScoringSettings
 from recipes.score import prepare_scoring
 from recipes.scoring_plan import ScoringPlanner
+from recipes.stage_likelihoods import LikelihoodStage
 from recipes.subset_pairs import subset_negatives
 from scoring.estimator import read_estimator, write_base_estimator
 from scoring.models.causal_lm import CausalLM, load_causal_lm
@@ -300,6 +302,32 @@ def test_a_run_stopped_between_the_folds_goes_on_and_ends_in_the_same_bytes(
     assert sum(decoded) == sum(SIZES.values())
     assert outcome(tmp_path / "out") == outcome(place.out)
     assert (tmp_path / "out" / "reasoning.jsonl").read_bytes() == (place.out / "reasoning.jsonl").read_bytes()
+
+
+def test_progress_is_told_in_pairs_since_a_row_has_as_many_as_its_fold_has_samples(
+    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, list[int]] = {"total": [], "done": []}
+
+    class Counting(SilentProgress):
+        @contextmanager
+        def task(self, title: str, total: int, *, alike: bool = True) -> Iterator[Advance]:
+            told["total"].append(total)
+
+            def advance(units: int = 1) -> None:
+                told["done"].append(units)
+
+            yield advance
+
+    made = LikelihoodStage._score
+    monkeypatch.setattr(
+        LikelihoodStage, "_score", lambda self, *given: made(replace(self, progress=Counting()), *given)
+    )
+    place.score(place.echo, tmp_path / "out", token_log_probs=True, gaussian_baseline=True)
+    columns = 2
+    of_id, of_korean = 3 * 3 + 3 * 3, 3 * 3 + 1
+    assert told["total"] == [columns * (of_id + of_korean)]
+    assert [units for units in told["done"] if units] == [columns * n for n in (3, 3, 3, 1, 3, 3, 3, 3, 3, 3)]
 
 
 def test_each_folds_models_are_loaded_once_and_never_two_at_a_time(
