@@ -1,7 +1,7 @@
 """Dropout before an adapter's first matrix, on a processor.
 
 torch draws a random number for each element from one generator, and keeps for each of a layer's matrices the mask and
-the input that it was laid upon: an eighth of a training step of a small model. Here the numbers come in bulk, 16 bits for
+the input that it was laid upon: an eighth of a small model's training step. Here the numbers come in bulk, 16 bits for
 an element, from a seed that torch's generator gives; masks are laid on by whole-number operations, and what is kept is
 the seed and the input, which all matrices of a layer share. Elements are dropped as independently, with the probability
 rounded to a whole number of 32,768ths, and those that are left are scaled to make up for it.
